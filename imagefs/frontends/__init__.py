@@ -1,0 +1,1 @@
+"""The outside world: what shows a FileSystem to the kernel."""

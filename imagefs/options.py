@@ -1,0 +1,153 @@
+"""The options of `-o`: one table, the same in every command, written as mount(8) users write them.
+
+A decoder sees only the view options (the ones that decide what is shown). Words that mount(8), fstab and systemd put
+there and that change nothing here are accepted; anything else is refused by name.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from imagefs.errors import UsageError
+
+TREES = ("rr", "joliet", "evd", "iso", "udf", "hfs")
+LAYOUTS = ("auto", "flat", "tree")
+MAPS = ("normal", "off", "acorn")
+ENGINES = ("direct", "pyfuse3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the user asked for; None where the default decides."""
+
+    # what is shown
+    tree: str | None = None  # one of TREES
+    layout: str = "auto"  # one of LAYOUTS
+    volume: int | None = None  # the number of the one volume to show
+    session: int | None = None  # the number of the session to show
+    map: str = "normal"  # plain ISO 9660 names: lower case without ;1, as stored, or with Acorn's types
+    iocharset: str | None = None  # Python codec for names that are not Unicode in the image
+    # who may see it
+    uid: int | None = None
+    gid: int | None = None
+    umask: int | None = None
+    fmask: int | None = None
+    dmask: int | None = None
+    allow_other: bool = False
+    noexec: bool = False
+    # how it is mounted
+    engine: str = "direct"  # one of ENGINES
+    threads: int = 2  # serving threads of the direct engine
+
+
+def _number(text: str) -> int:
+    value = int(text, 10)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _positive(text: str) -> int:
+    value = _number(text)
+    if not value:
+        raise ValueError
+    return value
+
+
+def _octal(text: str) -> int:
+    value = int(text, 8)
+    if not 0 <= value <= 0o777:
+        raise ValueError
+    return value
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _map(text: str) -> str:
+    return {"n": "normal", "o": "off", "a": "acorn"}.get(text) or _one_of(MAPS)(text)
+
+
+def _codec(text: str) -> str:
+    import codecs
+
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise ValueError("a character set that Python knows") from None
+
+
+_VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    # name: (parser, what it takes, help)
+    "tree": (_one_of(TREES), "|".join(TREES), "which of a disc's trees is shown (default: the richest)"),
+    "layout": (_one_of(LAYOUTS), "|".join(LAYOUTS), "one volume at the root, or each in its folder"),
+    "volume": (_positive, "N", "show only volume N"),
+    "session": (_positive, "N", "show session N of a multi-session disc"),
+    "map": (_map, "normal|off|acorn", "how plain ISO 9660 names are shown"),
+    "iocharset": (_codec, "NAME", "character set of names that are not Unicode in the image"),
+    "uid": (_number, "N", "owner of every file"),
+    "gid": (_number, "N", "group of every file"),
+    "umask": (_octal, "OCTAL", "permission bits to take away from everything"),
+    "fmask": (_octal, "OCTAL", "permission bits to take away from files"),
+    "dmask": (_octal, "OCTAL", "permission bits to take away from directories"),
+    "engine": (_one_of(ENGINES), "|".join(ENGINES), "who speaks to the kernel"),
+    "threads": (_positive, "N", "serving threads of the direct engine (default 2)"),
+}
+_FLAGS = {
+    "allow_other": ("allow_other", "let other users in (fuse.conf must allow it)"),
+    "noexec": ("noexec", "programs in the image cannot be started"),
+}
+_HARMLESS = """
+ro rw nodev nosuid dev suid exec defaults auto noauto user users
+nouser owner group nofail _netdev async sync dirsync atime noatime relatime norelatime
+strictatime nostrictatime lazytime nolazytime diratime nodiratime nosymfollow default_permissions loop silent loud iversion
+noiversion mand nomand
+"""
+HARMLESS = frozenset(_HARMLESS.split())
+"""Accepted and without effect: a mount is always ro,nosuid,nodev,default_permissions."""
+
+
+def describe() -> Iterable[tuple[str, str]]:
+    """(option as it is written, what it does) for every option, for --help and the manual."""
+    for name, (_, takes, text) in _VALUES.items():
+        yield f"{name}={takes}", text
+    for name, (_, text) in _FLAGS.items():
+        yield name, text
+
+
+def split_words(text: str) -> list[str]:
+    """The words between commas; a comma inside double quotes does not count, as mount(8) has it."""
+    words, word, quoted = [], "", False
+    for letter in text:
+        if letter == '"':
+            quoted = not quoted
+        elif letter == "," and not quoted:
+            words.append(word)
+            word = ""
+        else:
+            word += letter
+    return [w for w in (*words, word) if w]
+
+
+def parse(texts: Iterable[str]) -> Options:
+    """The options in one or more `-o` arguments; later words win. Raises UsageError that names the word."""
+    values: dict[str, Any] = {}
+    for word in (word for text in texts for word in split_words(text)):
+        name, equals, value = word.partition("=")
+        if name in _FLAGS and not equals:
+            values[_FLAGS[name][0]] = True
+        elif name in _VALUES:
+            parser, takes, _ = _VALUES[name]
+            try:
+                values[name] = parser(value)
+            except ValueError:
+                raise UsageError(f"option {name}={value!s} is not understood: it takes {takes}") from None
+        elif not (name in HARMLESS or name.startswith(("x-", "X-", "comment"))):
+            raise UsageError(f"option {word!r} is not known; see imagefs mount --help")
+    return Options(**values)

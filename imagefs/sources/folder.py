@@ -1,0 +1,98 @@
+"""The folder an image lies in: the only place where its parts are looked for."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from imagefs.errors import MissingPartError, OutsideError
+from imagefs.sources.local import FileSource, open_source
+
+
+class Folder:
+    """Finds and opens the parts that an image names (a BIN, a split, a WAV).
+
+    Only files at or below this folder are opened: no absolute path, no `..`, no symbolic link that leads out. What was
+    opened is remembered, so that one file named twice is one source, and closed with the image.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+        self._open: dict[str, FileSource] = {}
+
+    def names(self) -> list[str]:
+        """The names in the folder, sorted; empty when it cannot be listed."""
+        try:
+            return sorted(os.listdir(self.path))
+        except OSError:
+            return []
+
+    def find(self, name: str) -> str | None:
+        """The path below the folder that `name` means: as written, with `\\` as `/`, then without regard to case.
+
+        Raises OutsideError for a name that leads out of the folder.
+        """
+        parts = self._parts(name)
+        found = ""
+        for part in parts:
+            here = os.path.join(self.path, found)
+            if os.path.lexists(os.path.join(here, part)):
+                found = os.path.join(found, part)
+                continue
+            try:
+                same = [other for other in sorted(os.listdir(here)) if other.casefold() == part.casefold()]
+            except OSError:
+                return None
+            if not same:
+                return None
+            found = os.path.join(found, same[0])
+        return found if self._is_inside(found) else None
+
+    def _parts(self, name: str) -> list[str]:
+        if "\0" in name:
+            raise OutsideError(f"it names a part with a NUL in its name, {name!r}")
+        plain = name if os.path.lexists(os.path.join(self.path, name)) and "/" not in name else name.replace("\\", "/")
+        if plain.startswith("/") or (plain[1:2] == ":" and plain[2:3] == "/"):
+            raise OutsideError(f"it names {name!r}, an absolute path; only files beside the image are opened")
+        parts = [part for part in plain.split("/") if part not in ("", ".")]
+        if ".." in parts or not parts:
+            raise OutsideError(
+                f"it names {name!r}, which leaves the image's folder; only files beside the image are opened"
+            )
+        return parts
+
+    def _is_inside(self, relative: str) -> bool:
+        full = os.path.realpath(os.path.join(self.path, relative))
+        if os.path.commonpath([full, self.path]) != self.path:
+            raise OutsideError(f"its part {relative!r} is a link that leaves the image's folder")
+        try:
+            return stat.S_ISREG(os.stat(full).st_mode)
+        except OSError:
+            return False
+
+    def open(self, name: str) -> FileSource:
+        """Open a part by the name that the image gives it. Raises MissingPartError, OutsideError, OSError."""
+        found = self.find(name)
+        if found is None:
+            raise MissingPartError(name, [self.path])
+        full = os.path.realpath(os.path.join(self.path, found))
+        if full not in self._open:
+            self._open[full] = open_source(full)
+        return self._open[full]
+
+    def adopt(self, path: str, source: FileSource) -> None:
+        """Remember a source opened elsewhere, so that it is shared and closed here."""
+        self._open.setdefault(os.path.realpath(path), source)
+
+    def sources(self) -> Iterator[FileSource]:
+        """All that was opened."""
+        return iter(list(self._open.values()))
+
+    def close(self) -> None:
+        """Close all that was opened."""
+        for source in self._open.values():
+            source.close()
+        self._open.clear()
+
+    def forget(self) -> None:
+        """Let go of all without closing: somebody else has adopted it."""
+        self._open.clear()

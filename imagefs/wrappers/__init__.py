@@ -1,0 +1,1 @@
+"""Whole-file codings round an image: one module a format, each opens to a Reader."""
