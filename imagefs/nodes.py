@@ -74,6 +74,7 @@ class FileSystem(ABC):
     uuid: str | None = None  # as blkid shows it
     root: Node  # its ino is ROOT_INO
     reader: Reader  # the volume's bytes; Node.start counts in it
+    has_xattrs: bool = False  # whether a node may have extended attributes: False saves a request for every `ls -l`
     warnings: Sequence[str] = ()  # one line each: what was found wrong at open and lived with
 
     @abstractmethod

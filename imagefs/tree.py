@@ -47,6 +47,7 @@ class Tree(FileSystem):
         self.uuid = members[0].filesystem.uuid if len(members) == 1 else None
         self.tree = members[0].filesystem.tree if len(members) == 1 else ""
         self.reader = ZeroReader(0)
+        self.has_xattrs = any(member.filesystem.has_xattrs for member in members)
         self.warnings = tuple(line for member in members for line in member.filesystem.warnings)
         if self._merged:
             self.root = self._outer(self._merged, self._merged.filesystem.root)

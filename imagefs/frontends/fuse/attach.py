@@ -1,0 +1,135 @@
+"""Mounting and unmounting: mount(2) where the process may, fusermount3 where it may not.
+
+fusermount3 (fuse3, set-uid root) opens /dev/fuse with the user's rights, mounts, and hands the descriptor over through the
+socket whose number is in _FUSE_COMMFD.
+"""
+
+import array
+import ctypes
+import errno
+import os
+import socket
+import stat
+import subprocess
+
+from imagefs.errors import UsageError
+from imagefs.frontends.fuse.mountinfo import TYPE
+from imagefs.options import Options
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+FUSE_CONF = "/etc/fuse.conf"
+
+
+def fsname_of(path: str) -> str:
+    """What mountinfo shows as the source: the image's absolute path, whatever its characters."""
+    return os.path.abspath(path)
+
+
+def check_allow_other(options: Options) -> None:
+    """fusermount3 refuses allow_other without a word that helps: say the reason before."""
+    if not options.allow_other or os.geteuid() == 0:
+        return
+    try:
+        with open(FUSE_CONF, encoding="utf-8", errors="replace") as file:
+            allowed = any(line.split("#")[0].strip() == "user_allow_other" for line in file)
+    except OSError:
+        allowed = False
+    if not allowed:
+        raise UsageError(f"allow_other is for root, unless {FUSE_CONF} has the line user_allow_other")
+
+
+def attach(image: str, mountpoint: str, options: Options) -> int:
+    """Mount, and return the descriptor of /dev/fuse. Always read-only, nosuid, nodev, default_permissions.
+
+    Raises OSError with the reason when it cannot be mounted.
+    """
+    check_allow_other(options)
+    if os.geteuid() == 0:
+        try:
+            return _mount(fsname_of(image), mountpoint, options)
+        except PermissionError:
+            pass  # root without the right to mount: a container; fusermount3 may still work
+    return _fusermount(fsname_of(image), mountpoint, options)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(source: str, mountpoint: str, options: Options) -> int:
+    """mount(2) with a descriptor of our own."""
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    mode = stat.S_IFMT(os.stat(mountpoint).st_mode)
+    words = f"fd={device},rootmode={mode:o},user_id={os.geteuid()},group_id={os.getegid()},default_permissions"
+    words += ",allow_other" if options.allow_other else ""
+    flags = MS_RDONLY | MS_NOSUID | MS_NODEV | (MS_NOEXEC if options.noexec else 0)
+    arguments = (os.fsencode(source), os.fsencode(mountpoint), TYPE.encode(), ctypes.c_ulong(flags), words.encode())
+    if _libc().mount(*arguments):
+        number = ctypes.get_errno()
+        os.close(device)
+        raise OSError(number, os.strerror(number), mountpoint)
+    return device
+
+
+def escaped(text: str) -> str:
+    """A value among fusermount3's options: it takes a comma and a backslash after a backslash."""
+    return text.replace("\\", "\\\\").replace(",", "\\,")
+
+
+def _fusermount(source: str, mountpoint: str, options: Options) -> int:
+    """fusermount3, and the descriptor it sends."""
+    words = [f"fsname={escaped(source)}", "subtype=imagefs", "ro", "nosuid", "nodev", "default_permissions"]
+    words += ["allow_other"] if options.allow_other else []
+    words += ["noexec"] if options.noexec else []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        environment = os.environ | {"_FUSE_COMMFD": str(theirs.fileno())}
+        try:
+            done = subprocess.run(
+                ["fusermount3", "-o", ",".join(words), "--", mountpoint],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise OSError(errno.ENOENT, "fusermount3 is not there; install the package fuse3") from None
+        if done.returncode:
+            reason = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+            raise OSError(errno.EPERM, f"fusermount3 refuses: {reason[-1].removeprefix('fusermount3: ')}")
+        theirs.close()
+        return _receive(ours)
+
+
+def _receive(sock: socket.socket) -> int:
+    """The descriptor in a message of one byte (SCM_RIGHTS)."""
+    numbers = array.array("i")
+    _, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(numbers.itemsize))
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(data[: numbers.itemsize])
+            os.set_inheritable(numbers[0], False)
+            return numbers[0]
+    raise OSError(errno.EPROTO, "fusermount3 sent no descriptor")
+
+
+def detach(mountpoint: str, *, lazy: bool = False) -> None:
+    """Unmount. Raises OSError: EBUSY while it is in use, unless `lazy`."""
+    if os.geteuid() == 0:
+        if not _libc().umount2(os.fsencode(mountpoint), (MNT_DETACH if lazy else 0) | UMOUNT_NOFOLLOW):
+            return
+        number = ctypes.get_errno()
+        if number != errno.EPERM:
+            raise OSError(number, os.strerror(number), mountpoint)
+    words = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
+    try:
+        done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise OSError(errno.ENOENT, "fusermount3 is not there; install the package fuse3") from None
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip()
+        number = errno.EBUSY if "busy" in reason.lower() else errno.EPERM
+        raise OSError(number, reason.removeprefix("fusermount3: ") or os.strerror(number))

@@ -1,0 +1,40 @@
+"""The direct engine's session: serving threads beside trio, which is imported when the mount already answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imagefs.frontends.fuse import attach
+from imagefs.frontends.fuse.direct import DirectEngine
+from imagefs.frontends.fuse.supervise import Supervisor
+
+
+class DirectSession(Supervisor):
+    """Mounts and serves with the direct engine."""
+
+    device = -1
+
+    def attach(self) -> None:
+        """Mount. Raises OSError."""
+        self.device = attach.attach(self.image.path, self.mountpoint, self.options)
+
+    def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
+        """Serve until unmounted or told to end."""
+        engine = DirectEngine(self.mount, self.device, threads=self.options.threads, on_ready=on_ready)
+        engine.start()
+        import trio
+
+        trio.run(self._supervise, engine, pending)
+
+    async def _supervise(self, engine: DirectEngine, pending: list[int]) -> None:
+        import trio
+
+        ended = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        engine.when_ended(lambda: token.run_sync_soon(ended.set))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.wait_for_signals, pending, nursery.cancel_scope)
+            nursery.start_soon(self.feed_watchdog)
+            nursery.start_soon(self.watch_image)
+            await ended.wait()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,439 @@
+"""What both engines serve: nodes by number, packed listings, attributes, file data, error numbers.
+
+A node's number in the kernel is its inode number (the root's is 1), which a file system can always find again. So nothing
+is counted: when the kernel forgets a directory its listing is dropped, and whatever is asked for later is recomputed.
+
+A directory is packed once, into the very bytes that READDIRPLUS sends, with tables of where each entry begins, its node
+number, size and place: a listing is a slice, an attribute is a slice, and a file costs no Python object but a tuple.
+"""
+
+import errno
+import os
+import stat
+import threading
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import NamedTuple
+
+from imagefs.errors import DamagedError, NotFoundError
+from imagefs.frontends.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, FOREVER, ROOT_ID
+from imagefs.nodes import NOBODY, FileSystem, Node, Usage
+from imagefs.options import Options
+from imagefs.readers import Reader, RunKind
+
+NAME_MAX = 255
+BLOCK_BYTES = 1 << 17
+"""st_blksize: what a reader should ask for at once."""
+OPEN_READERS = 256
+"""Readers kept for files that are not one plain run."""
+INDEXED_DIRECTORIES = 16
+"""Directories whose names are kept in a dictionary for look-ups."""
+NAME_LENGTH = Struct("<I")
+Buffer = bytes | memoryview
+_SECOND = 1_000_000_000
+_PADDING = tuple(bytes(-length & 7) for length in range(NAME_MAX + 1))
+_U32 = 0xFFFF_FFFF
+
+
+class Listing:
+    """A directory as READDIRPLUS sends it. Entries 0 and 1 are `.` and `..`; immutable once made.
+
+    `starts` has one more item than there are entries: entry k is packed[starts[k]:starts[k + 1]]. `places` are byte offsets
+    in the file system's reader, -1 for what is not a plain file; the Node of such an entry is in `special`.
+    """
+
+    __slots__ = ("ids", "packed", "places", "sizes", "special", "starts")
+
+    def __init__(
+        self, packed: bytes, starts: "array[int]", ids: "array[int]", sizes: "array[int]", places: "array[int]"
+    ) -> None:
+        self.packed, self.starts, self.ids, self.sizes, self.places = memoryview(packed), starts, ids, sizes, places
+        self.special: dict[int, Node] = {}
+
+    def attr(self, index: int) -> memoryview:
+        """The packed attributes of an entry."""
+        start = self.starts[index] + ENTRY_OUT.size
+        return self.packed[start : start + ATTR.size]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def small_files_after(self, index: int, count: int, small: int, most: int) -> list[int]:
+        """The entries of up to `count` plain files of at most `small` bytes, `most` together, that follow entry `index`."""
+        found, total = [], 0
+        for at in range(index + 1, min(len(self.ids), index + 1 + 4 * count)):
+            size = self.sizes[at]
+            if self.places[at] >= 0 and 0 < size <= small:
+                found.append(at)
+                total += size
+                if len(found) >= count or total >= most:
+                    break
+        return found
+
+
+class Directory(NamedTuple):
+    """A directory that the kernel may ask about: its node and the number of the one above.
+
+    `loops`: it is one of its own ancestors. It is shown, and nothing in it is: the tree would have no end.
+    """
+
+    node: Node
+    parent: int
+    loops: bool = False
+
+
+class Mount:
+    """A file system as the kernel sees it. Safe for many threads: tables only grow by whole entries.
+
+    Methods raise OSError, ImageError, and in nowait mode BlockingIOError: then the same call is made again in a worker.
+    """
+
+    def __init__(self, filesystem: FileSystem, options: Options | None = None) -> None:
+        self.filesystem = filesystem
+        options = options or Options()
+        self._uid, self._gid = options.uid, options.gid
+        umask = options.umask or 0
+        self._file_mask = ~(umask if options.fmask is None else options.fmask) & 0o7777
+        self._directory_mask = ~(umask if options.dmask is None else options.dmask) & 0o7777
+        self._owner = (os.geteuid(), os.getegid())
+        self._directories: dict[int, Directory] = {ROOT_ID: Directory(filesystem.root, ROOT_ID)}
+        self._listings: dict[int, Listing] = {}
+        self._indexes: dict[int, tuple[Listing, dict[bytes, int]]] = {}
+        self._readers: dict[int, Reader] = {}
+        self._lock = threading.Lock()  # of the tables below; never held while anything is read
+        root = self._pack([(b"", ROOT_ID, filesystem.root)])
+        self.nodes: dict[int, tuple[Listing, int]] = {ROOT_ID: (root, 0)}
+        self.view: memoryview | None = None
+        self.view_base = self.view_bytes = 0
+        self.map_whole_reader()
+
+    def map_whole_reader(self) -> None:
+        """Find out whether plain files lie in one mapped source: then a read is a slice of `view`, `view_base` further on,
+        as long as it ends before `view_bytes`."""
+        reader = self.filesystem.reader
+        runs = reader.runs(0, reader.size)
+        first, second = next(runs, None), next(runs, None)
+        if (
+            first
+            and not second
+            and first.kind is RunKind.DATA
+            and first.source is not None
+            and first.source.view is not None
+        ):
+            self.view_base, self.view_bytes = first.offset, first.length
+            self.view = first.source.view[: first.offset + first.length]
+
+    def unmap(self) -> None:
+        """Use no mapping any more: the image's file has changed, and a page behind its end would read as zeros."""
+        self.view = None
+
+    # --- attributes ---------------------------------------------------------------------------------------------------
+
+    def _shown(self, node: Node) -> tuple[int, int, int]:
+        """(mode, uid, gid) as the options and the mounting user have them."""
+        mode = node.mode
+        mode = mode & ~0o7777 | mode & (self._directory_mask if stat.S_ISDIR(mode) else self._file_mask)
+        if stat.S_ISLNK(mode):
+            mode = stat.S_IFLNK | 0o777
+        uid = self._uid if self._uid is not None else self._owner[0] if node.uid == NOBODY else node.uid
+        gid = self._gid if self._gid is not None else self._owner[1] if node.gid == NOBODY else node.gid
+        return mode, uid & _U32, gid & _U32
+
+    def _pack(self, entries: Sequence[tuple[bytes, int, Node]], dots: int = 0) -> Listing:
+        """A listing of (name, number, node). The first `dots` entries are no look-ups: their node number is sent as 0."""
+        pack, at = DIRENTPLUS.pack, 0
+        parts: list[bytes] = []
+        starts, ids, sizes, places = array("I", [0]), array("Q"), array("Q"), array("q")
+        special = {}
+        former: tuple[int, int, int] = (-1, -1, -1)
+        shown = (0, 0, 0)
+        for index, (name, number, node) in enumerate(entries):
+            _, mode, size, mtime, atime, ctime, uid, gid, nlink, rdev, blocks, start, _ = node
+            if (mode, uid, gid) != former:
+                former, shown = (mode, uid, gid), self._shown(node)
+            seconds, ns = divmod(mtime, _SECOND)
+            if atime == mtime and ctime == mtime:
+                times = (seconds, seconds, seconds, ns, ns, ns)
+            else:
+                (a, a_ns), (c, c_ns) = divmod(atime, _SECOND), divmod(ctime, _SECOND)
+                times = (a, seconds, c, a_ns, ns, c_ns)
+            if rdev:
+                rdev = _kernel_device(rdev)
+            length = len(name)
+            head = pack(
+                number if index >= dots else 0, 0, FOREVER, FOREVER, 0, 0,
+                number, size, blocks, *times, shown[0], nlink, shown[1], shown[2], rdev, BLOCK_BYTES, 0,
+                number, index + 1, length, mode >> 12,
+            )  # fmt: skip
+            padding = _PADDING[length]
+            parts += (head, name, padding)
+            at += DIRENTPLUS.size + length + len(padding)
+            starts.append(at)
+            ids.append(number)
+            sizes.append(size)
+            plain = start if mode >> 12 == 8 else -1
+            places.append(plain)
+            if plain < 0 and mode >> 12 != 4:
+                special[index] = node
+        listing = Listing(b"".join(parts), starts, ids, sizes, places)
+        listing.special = special
+        return listing
+
+    # --- nodes ----------------------------------------------------------------------------------------------------------
+
+    def directory(self, number: int) -> Directory:
+        """A directory by number. Raises NotADirectoryError, OSError(ESTALE)."""
+        found = self._directories.get(number)
+        if found is None:
+            self.entry(number)  # finds it again if it can
+            found = self._directories.get(number)
+        if found is None:
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
+        return found
+
+    def entry(self, number: int) -> tuple[Listing, int]:
+        """Where the attributes of a node are. A number not known (any more) is looked for in the file system."""
+        found = self.nodes.get(number)
+        if found is not None:
+            return found
+        try:
+            node = self.filesystem.node(number)
+        except NotFoundError:
+            raise OSError(errno.ESTALE, "no such inode") from None
+        if node.is_directory:
+            parent = self.filesystem.parent(node)
+            self._directories[number] = Directory(node, parent.ino)
+        found = self.nodes[number] = (self._pack([(b"", number, node)]), 0)
+        return found
+
+    def node(self, number: int) -> Node:
+        """The file system's node of a number."""
+        directory = self._directories.get(number)
+        if directory is not None:
+            return directory.node
+        listing, index = self.entry(number)
+        node = listing.special.get(index)
+        return self.filesystem.node(listing.ids[index]) if node is None else node
+
+    def attr(self, number: int) -> memoryview:
+        """The packed attributes of a node."""
+        listing, index = self.entry(number)
+        return listing.attr(index)
+
+    def listing(self, number: int) -> Listing:
+        """The packed listing of a directory; made at the first request. Raises NotADirectoryError, ImageError, OSError."""
+        found = self._listings.get(number)
+        if found is not None:
+            return found
+        directory = self.directory(number)
+        if directory.loops:
+            raise DamagedError(None, "the directory contains itself")
+        children = self.filesystem.entries(directory.node)
+        above = self.directory(directory.parent).node if number != ROOT_ID else directory.node
+        numbered = [(b".", number, directory.node), (b"..", directory.parent, above)]
+        ancestors: set[int] | None = None
+        seen: set[int] = set()
+        for name, node in children:
+            own = node.ino
+            if stat.S_ISDIR(node.mode):
+                if ancestors is None:
+                    ancestors = self._ancestors(number)
+                own = self._adopt(node, number, ancestors, len(seen) if node.ino in seen else 0)
+                seen.add(node.ino)
+            numbered.append((name, own, node))
+        listing = self._pack(numbered, dots=2)
+        with self._lock:
+            already = self._listings.get(number)
+            if already is not None:
+                return already
+            nodes = self.nodes
+            for index, own in enumerate(listing.ids):
+                if index > 1:
+                    nodes[own] = (listing, index)
+            self._listings[number] = listing
+        return listing
+
+    def _ancestors(self, number: int) -> set[int]:
+        """The inode numbers of a directory and all above it."""
+        found = set()
+        while True:
+            directory = self._directories[number]
+            found.add(directory.node.ino)
+            if number == ROOT_ID or directory.parent not in self._directories:
+                return found
+            number = directory.parent
+
+    def _adopt(self, node: Node, parent: int, ancestors: set[int], again: int = 0) -> int:
+        """The number of a directory below `parent`. The kernel allows a directory one parent and one name, so that one which
+        stands in several places gets a number of its own in each further one (`again`: it stands there twice)."""
+        known = self._directories.get(node.ino)
+        loops = node.ino in ancestors
+        if not loops and not again and (known is None or known.parent == parent):
+            self._directories[node.ino] = Directory(node, parent)
+            return node.ino
+        number = (node.ino * 31 + parent * 1009 + again) & ((1 << 62) - 1) | 1 << 62
+        self._directories[number] = Directory(node, parent, loops)
+        return number
+
+    def lookup(self, parent: int, name: bytes) -> tuple[Listing, int] | None:
+        """The entry of a name, None when there is none. Raises OSError(ENAMETOOLONG)."""
+        if len(name) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, "name too long")
+        if name == b".":
+            return self.entry(parent)
+        if name == b"..":
+            return self.entry(self.directory(parent).parent)
+        directory = self.directory(parent)
+        if directory.loops:
+            raise DamagedError(None, "the directory contains itself")
+        try:
+            listing = self.listing(parent)
+        except DamagedError:  # the listing cannot be given whole, but this one file may be there
+            node = self.filesystem.lookup(directory.node, name)
+            return None if node is None else self._alone(node, parent)
+        index = self._names(parent, listing).get(name)
+        if index is not None:
+            return listing, index
+        node = self.filesystem.lookup(directory.node, name)  # it decides what else counts as equal (case, dots)
+        if node is None:
+            return None
+        for index, number in enumerate(listing.ids):
+            if number == node.ino and index > 1:
+                return listing, index
+        return self._alone(node, parent)
+
+    def _names(self, number: int, listing: Listing) -> dict[bytes, int]:
+        """Name -> index of a listing; kept for the directories looked into last."""
+        found = self._indexes.get(number)
+        if found is None or found[0] is not listing:
+            packed, starts, head = listing.packed, listing.starts, DIRENTPLUS.size
+            names = {}
+            for index in range(2, len(listing)):
+                start = starts[index]
+                length = NAME_LENGTH.unpack_from(packed, start + head - 8)[0]
+                names[bytes(packed[start + head : start + head + length])] = index
+            found = listing, names
+            with self._lock:
+                while len(self._indexes) >= INDEXED_DIRECTORIES:
+                    del self._indexes[next(iter(self._indexes))]
+                self._indexes[number] = found
+        return found[1]
+
+    def _alone(self, node: Node, parent: int) -> tuple[Listing, int]:
+        """A node that stands in no listing."""
+        number = self._adopt(node, parent, self._ancestors(parent)) if node.is_directory else node.ino
+        if number not in self.nodes:
+            self.nodes[number] = (self._pack([(b"", number, node)]), 0)
+        return self.nodes[number]
+
+    def forget(self, number: int) -> None:
+        """The kernel dropped a node. A directory's children are gone then, so its listing is not needed."""
+        if number == ROOT_ID:
+            return
+        listing = self._listings.pop(number, None)
+        if listing is not None:
+            self._indexes.pop(number, None)
+            with self._lock:
+                for child in listing.ids[2:]:
+                    if self.nodes.get(child, (None, 0))[0] is listing:
+                        del self.nodes[child]
+                        if child not in self._listings:
+                            self._directories.pop(child, None)
+        self._readers.pop(number, None)
+
+    # --- content --------------------------------------------------------------------------------------------------------
+
+    def reader(self, number: int) -> Reader:
+        """The content of a file. Raises IsADirectoryError, OSError(EINVAL) for what has none."""
+        found = self._readers.get(number)
+        if found is None:
+            node = self.node(number)
+            if node.is_directory:
+                raise IsADirectoryError(errno.EISDIR, "is a directory")
+            if not node.is_file:
+                raise OSError(errno.EINVAL, "not a file")
+            found = self.filesystem.open(node)
+            with self._lock:
+                while len(self._readers) >= OPEN_READERS:
+                    del self._readers[next(iter(self._readers))]
+                self._readers[number] = found
+        return found
+
+    def read(self, number: int, offset: int, length: int) -> Sequence[Buffer]:
+        """Bytes of a file as buffers for a writev; short only at its end. The kernel alone may touch the views."""
+        listing, index = self.entry(number)
+        place, reader = listing.places[index], self.filesystem.reader
+        if place >= 0:
+            length = min(length, listing.sizes[index] - offset)
+            if length <= 0:
+                return ()
+            if self.view is not None and place + offset + length <= self.view_bytes:
+                start = self.view_base + place + offset
+                return (self.view[start : start + length],)
+            offset += place
+            if offset + length > reader.size:
+                raise DamagedError(reader.size, "the image ends before the file does")
+        else:
+            reader = self.reader(number)
+            length = min(length, reader.size - offset)
+            if length <= 0:
+                return ()
+        views = reader.views(offset, length)
+        if views is not None and sum(map(len, views)) == length:
+            return views
+        data = reader.pread(offset, length)
+        if len(data) != length:
+            raise DamagedError(offset + len(data), "the image ends there")
+        return (data,)
+
+    def seek(self, number: int, offset: int, whence: int) -> int:
+        """SEEK_DATA and SEEK_HOLE of a file. Raises OSError(ENXIO) past the end and where no data follow."""
+        listing, index = self.entry(number)
+        plain = listing.places[index] >= 0
+        size = listing.sizes[index] if plain else self.reader(number).size
+        if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
+            raise OSError(errno.EINVAL, "unknown kind of seek")
+        if offset < 0 or offset >= size:
+            raise OSError(errno.ENXIO, "past the end of the file")
+        runs = [] if plain else self.reader(number).runs(offset, size - offset)
+        for run in runs:
+            if (run.kind is RunKind.ZERO) == (whence == os.SEEK_HOLE):
+                return offset
+            offset += run.length
+        if whence == os.SEEK_HOLE:
+            return size
+        if plain:
+            return offset
+        raise OSError(errno.ENXIO, "a hole to the end of the file")
+
+    def readlink(self, number: int) -> bytes:
+        """The target of a link. Raises OSError(EINVAL) for what is none."""
+        node = self.node(number)
+        if not node.is_link:
+            raise OSError(errno.EINVAL, "not a link")
+        return self.filesystem.readlink(node)
+
+    def xattrs(self, number: int) -> Mapping[str, bytes]:
+        """Extended attributes of a node."""
+        return self.filesystem.xattrs(self.node(number))
+
+    def usage(self) -> Usage:
+        """What statfs answers."""
+        return self.filesystem.usage()
+
+
+def _kernel_device(rdev: int) -> int:
+    """A device number as the kernel encodes it in 32 bits (new_encode_dev)."""
+    major, minor = os.major(rdev), os.minor(rdev)
+    return (minor & 0xFF | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12) & _U32
+
+
+def listing_slice(listing: Listing, offset: int, size: int) -> memoryview:
+    """The entries from number `offset` that fit `size` bytes."""
+    starts = listing.starts
+    if not 0 <= offset < len(starts) - 1:
+        return listing.packed[:0]
+    end = starts[bisect_right(starts, starts[offset] + size) - 1]
+    return listing.packed[starts[offset] : end]

@@ -1,0 +1,27 @@
+"""systemd's readiness and watchdog protocol (sd_notify(3)): a datagram with lines of NAME=value."""
+
+import os
+import socket
+
+_address = os.environ.get("NOTIFY_SOCKET", "")
+_for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+_watchdog = (
+    int(os.environ.get("WATCHDOG_USEC", "0")) if _for_us and os.environ.get("WATCHDOG_USEC", "").isdigit() else 0
+)
+
+
+def notify(text: str) -> None:
+    """Tell the service manager; nothing happens outside a Type=notify unit."""
+    if not _address:
+        return
+    name = "\0" + _address[1:] if _address.startswith("@") else _address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(text.encode(), name)
+        except OSError:
+            return  # the manager is gone or does not listen: the mount serves on
+
+
+def watchdog_seconds() -> float:
+    """How often the manager wants to hear WATCHDOG=1; 0 when it does not."""
+    return _watchdog / 1e6
