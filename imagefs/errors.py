@@ -62,7 +62,7 @@ class MissingPartError(ImageError):
     status = 66
 
     def __init__(self, name: str, looked: Sequence[str] = ()) -> None:
-        places = f" (looked for {', '.join(looked)})" if looked else ""
+        places = f" (looked in {', '.join(looked)})" if looked else ""
         super().__init__(f"its part {name!r} is missing{places}; put it beside the image")
         self.name, self.looked = name, tuple(looked)
 

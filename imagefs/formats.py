@@ -130,7 +130,17 @@ def formats(layer: Layer) -> tuple[Format, ...]:
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
             found.append(importlib.import_module(f"{layer.value}.{module.name}").FORMAT)
+    found += [entry for entry in _registered if entry.layer is layer]
     return tuple(sorted(found, key=lambda entry: entry.name))
+
+
+_registered: list[Format] = []
+
+
+def register(entry: Format) -> None:
+    """Add a format that lives outside the package, for this process."""
+    _registered.append(entry)
+    formats.cache_clear()
 
 
 def all_formats() -> Iterator[Format]:

@@ -1,5 +1,6 @@
 """From a path to an Image, layer by layer: source, wrappers, container, volumes, file systems, tree."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Sequence
@@ -23,12 +24,12 @@ class Image:
     """An opened image. Nothing but its outer structure is read before `tree` is asked for.
 
     `steps` are the formats that were taken off, from the outside in; `content` is what the last one gave, a flat Reader or a
-    Disc. Closing it closes every file it opened. A context manager.
+    Disc. What the probes answered goes to `answers`. Closing it closes every file it opened. A context manager.
     """
 
-    def __init__(self, path: str, options: Options) -> None:
+    def __init__(self, path: str, options: Options, answers: list[Answer] | None = None) -> None:
         self.path, self.options = path, options
-        self.answers: list[Answer] = []
+        self.answers: list[Answer] = [] if answers is None else answers
         self.warnings: list[str] = []
         self.steps: list[Format] = []
         self._folder = Folder(os.path.dirname(os.path.abspath(path)))
@@ -64,19 +65,24 @@ class Image:
             if entry.parts is None or extension not in entry.describes:
                 continue
             for other in self._folder.names()[: limits.DISC_TRACKS]:
-                if other.rpartition(".")[2].lower() not in entry.extensions:
-                    continue
-                steps = list(self.steps)
-                try:
-                    descriptor = Candidate(self._folder.open(other), other, self._folder)
-                    if entry.probe(descriptor) and any(
-                        self._folder.find(part) == name for part in entry.parts(descriptor)
-                    ):
-                        return self._unwrap(descriptor)
-                except (ImageError, OSError) as error:
-                    self.warnings.append(f"{other} beside it is not used: {message_of(error)}")
-                    self.steps = steps
+                if other.rpartition(".")[2].lower() in entry.extensions and self._describes(entry, other, name):
+                    steps = list(self.steps)
+                    try:
+                        return self._unwrap(Candidate(self._folder.open(other), other, self._folder))
+                    except (ImageError, OSError) as error:
+                        self.warnings.append(f"{other} beside it is not used: {message_of(error)}")
+                        self.steps = steps
         return None
+
+    def _describes(self, entry: Format, descriptor: str, name: str) -> bool:
+        """Whether a descriptor in the folder names the file `name`. Those that do not, or cannot be read, are let be."""
+        try:
+            with contextlib.closing(open_source(os.path.join(self._folder.path, descriptor))) as source:
+                candidate = Candidate(source, descriptor, self._folder)
+                parts = entry.parts(candidate) if entry.parts is not None and entry.probe(candidate) else ()
+                return any(self._folder.find(part) == name for part in parts)
+        except (ImageError, OSError):
+            return False
 
     def _unwrap(self, candidate: Candidate) -> Reader | Disc:
         """Take off wrappers and containers until none fits. A format that matches and fails raises its own error."""
@@ -186,10 +192,10 @@ class Image:
         volumes = [(volume.number, filesystem) for volume, filesystem in self.filesystems]
         extras = {}
         if self.options.layout != "flat" and self.options.volume is None:
-            extras = {b"track%02d.wav" % track.number: wav_of(track.user, track.big_endian) for track in self.audio}
+            extras = {b"track%02d.wav" % track.number: wav_of(track.user) for track in self.audio}
         if not volumes and not extras:
             raise NotAnImageError(self._why_nothing())
-        return show(volumes, extras, self.options.layout)
+        return show(volumes, extras, self.options.layout, self.source.mtime)
 
     def _why_nothing(self) -> str:
         if self.steps and self.steps[-1].name != "raw":
@@ -227,9 +233,9 @@ class Image:
         self.close()
 
 
-def open_image(path: str, options: Options | None = None) -> Image:
-    """Open the image at `path`.
+def open_image(path: str, options: Options | None = None, answers: list[Answer] | None = None) -> Image:
+    """Open the image at `path`. What the probes answer is added to `answers`, also when none fits.
 
     Raises NotFoundError, NotAnImageError, DamagedError, MissingPartError, OutsideError, UnsupportedError, OSError.
     """
-    return Image(os.fspath(path), options or Options())
+    return Image(os.fspath(path), options or Options(), answers)

@@ -248,13 +248,11 @@ class SectorReader(Reader):
             return b""
         user, stride = self.user_bytes, self.stride
         begin = self.start + first * stride + self.user_offset
-        span = (sectors - 1) * stride + user
+        # Not a byte past the last one that is wanted: the image may end there, inside a sector.
+        span = (sectors - 1) * stride + skip + length - (sectors - 1) * user
         raw = self.base.pread(begin, span)
         if len(raw) != span:
-            # The last sector may be cut inside what nobody wants; only wanted bytes count.
-            last = (sectors - 1) * stride + (skip + length) - (sectors - 1) * user
-            if len(raw) < last:
-                raise DamagedError(begin + len(raw), "the image ends inside a sector that is asked for")
+            raise DamagedError(begin + len(raw), "the image ends inside a sector that is asked for")
         if sectors == 1:
             return raw[skip : skip + length]
         view = memoryview(raw)

@@ -13,6 +13,7 @@ top bits of the inode numbers, so that they stay unique.
 import stat
 from collections.abc import Mapping, Sequence
 
+from imagefs import limits
 from imagefs.errors import NotFoundError
 from imagefs.nodes import INO_BITS, ROOT_INO, FileSystem, Node, Usage
 from imagefs.readers import Reader, ZeroReader
@@ -153,17 +154,25 @@ class Tree(FileSystem):
 
 def folder_name(number: int, filesystem: FileSystem) -> bytes:
     """`1-LABEL`, or `1-kind` without a label; never a `/` or NUL, at most 255 bytes."""
-    label = filesystem.label.replace("/", "_").replace("\0", "").strip() or filesystem.kind
-    return f"{number}-{label}".encode("utf-8", "surrogateescape")[:255]
+    label = filesystem.label.replace("/", "_").replace("\0", "_").strip() or filesystem.kind
+    text = f"{number}-{label}"[: limits.NAME_BYTES]
+    while len(raw := text.encode("utf-8", "surrogateescape")) > limits.NAME_BYTES:
+        text = text[:-1]
+    return raw
 
 
-def show(volumes: Sequence[tuple[int, FileSystem]], extras: Mapping[bytes, Reader], layout: str) -> FileSystem:
-    """The tree of an image from its volumes (number, file system) and extra files, by the rules above."""
+def show(
+    volumes: Sequence[tuple[int, FileSystem]], extras: Mapping[bytes, Reader], layout: str, mtime: int = 0
+) -> FileSystem:
+    """The tree of an image from its volumes (number, file system) and extra files, by the rules above.
+
+    `mtime` (ns) is shown of what has no time of its own.
+    """
     if layout == "flat" and volumes:
         return volumes[0][1]
     if len(volumes) == 1 and layout != "tree":
         if not extras:
             return volumes[0][1]
-        return Tree([Member(1, b"", volumes[0][1])], extras, merged=True)
+        return Tree([Member(1, b"", volumes[0][1])], extras, merged=True, mtime=mtime)
     members = [Member(i, folder_name(number, fs), fs) for i, (number, fs) in enumerate(volumes[: EXTRAS - 1], 1)]
-    return Tree(members, extras, merged=False)
+    return Tree(members, extras, merged=False, mtime=mtime)

@@ -9,13 +9,20 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from imagefs.disc.samples import SwappedReader
 from imagefs.readers import Extent, Reader, SectorReader, joined, slice_of
 
 DATA_BYTES = 2048
 AUDIO_BYTES = 2352
 FRAMES_PER_SECOND = 75
 LEAD_IN_LBA = 150
-"""LBA = MSF in frames - 150."""
+"""LBA = MSF in frames - 150. Also the sectors of pregap that every first track has."""
+FIRST_GAP, LATER_GAP = 6750 + 4500 + 150, 2250 + 4500 + 150
+"""Sectors from the end of session 1, or of a later one, to index 1 of the next: lead-out, lead-in, pregap."""
+MAX_TRACK, MAX_SESSION = 99, 99
+"""Tracks are numbered over all sessions, in two decimal digits."""
+HIGH_DENSITY_LBA = 45_000
+"""Where the high-density area of a GD-ROM begins."""
 
 
 class TrackKind(enum.Enum):
@@ -65,11 +72,18 @@ class Track:
         return self.kind.value if self.kind is TrackKind.AUDIO else f"{self.kind.value}/{self.sector_bytes}"
 
     def sectors(self, first: int, count: int) -> Reader:
-        """User data of `count` sectors from sector `first` of `stored`: 2048 bytes each of data, 2352 of audio."""
+        """User data of `count` sectors from sector `first` of `stored`.
+
+        2048 bytes each of data, 2352 of little-endian audio. Sectors that the image does not have are missing.
+        """
         size = DATA_BYTES if self.is_data else AUDIO_BYTES
         if self.sector_bytes == size and not self.user_offset:
-            return slice_of(self.stored, first * size, count * size)
-        return SectorReader(self.stored, first * self.sector_bytes, self.sector_bytes, self.user_offset, size, count)
+            user = slice_of(self.stored, first * size, count * size)
+        else:
+            user = SectorReader(
+                self.stored, first * self.sector_bytes, self.sector_bytes, self.user_offset, size, count
+            )
+        return SwappedReader(user) if self.big_endian and not self.is_data else user
 
     @functools.cached_property
     def user(self) -> Reader:
@@ -104,6 +118,7 @@ class Disc:
     def space(self) -> Reader:
         """The data of the disc by address: byte LBA * 2048. Audio tracks and gaps are missing there."""
         extents, end = [], 0
+        # Where tracks overlap (a wrong sheet), the earlier one holds the address.
         for track in sorted((t for t in self.tracks if t.is_data), key=lambda t: t.start):
             first = max(end, track.start - track.pregap_stored)
             skip = first - (track.start - track.pregap_stored)

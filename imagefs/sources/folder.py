@@ -2,10 +2,16 @@
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 
 from imagefs.errors import MissingPartError, OutsideError
 from imagefs.sources.local import FileSource, open_source
+
+
+def _folded(name: str) -> str:
+    """A name as file systems that ignore case compare it (macOS stores accents decomposed)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class Folder:
@@ -27,9 +33,10 @@ class Folder:
             return []
 
     def find(self, name: str) -> str | None:
-        """The path below the folder that `name` means: as written, with `\\` as `/`, then without regard to case.
+        """The path of the file below the folder that `name` means, None when there is none.
 
-        Raises OutsideError for a name that leads out of the folder.
+        As written, with `\\` as `/`, then without regard to case and to how accents are composed. Raises OutsideError for a
+        name that leads out of the folder, and for a device or a pipe in it.
         """
         parts = self._parts(name)
         found = ""
@@ -39,13 +46,13 @@ class Folder:
                 found = os.path.join(found, part)
                 continue
             try:
-                same = [other for other in sorted(os.listdir(here)) if other.casefold() == part.casefold()]
+                same = [other for other in sorted(os.listdir(here)) if _folded(other) == _folded(part)]
             except OSError:
                 return None
             if not same:
                 return None
             found = os.path.join(found, same[0])
-        return found if self._is_inside(found) else None
+        return found if self._is_file(found) else None
 
     def _parts(self, name: str) -> list[str]:
         if "\0" in name:
@@ -60,14 +67,17 @@ class Folder:
             )
         return parts
 
-    def _is_inside(self, relative: str) -> bool:
+    def _is_file(self, relative: str) -> bool:
         full = os.path.realpath(os.path.join(self.path, relative))
         if os.path.commonpath([full, self.path]) != self.path:
             raise OutsideError(f"its part {relative!r} is a link that leaves the image's folder")
         try:
-            return stat.S_ISREG(os.stat(full).st_mode)
+            mode = os.stat(full).st_mode
         except OSError:
             return False
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OutsideError(f"its part {relative!r} is a device, pipe or socket; only files are opened")
+        return stat.S_ISREG(mode)
 
     def open(self, name: str) -> FileSource:
         """Open a part by the name that the image gives it. Raises MissingPartError, OutsideError, OSError."""
@@ -76,7 +86,7 @@ class Folder:
             raise MissingPartError(name, [self.path])
         full = os.path.realpath(os.path.join(self.path, found))
         if full not in self._open:
-            self._open[full] = open_source(full)
+            self._open[full] = open_source(full, may_be_empty=True)
         return self._open[full]
 
     def adopt(self, path: str, source: FileSource) -> None:

@@ -24,7 +24,8 @@ class FileSource(Source):
     def __init__(self, fd: int, name: str) -> None:
         self._fd, self.name = fd, name
         info = os.fstat(fd)
-        self.identity = (info.st_dev, info.st_ino)
+        self.mtime = info.st_mtime_ns
+        """of the file, in ns"""
         self.size = info.st_size if stat.S_ISREG(info.st_mode) else os.lseek(fd, 0, os.SEEK_END)
         self._nowait = _NOWAIT
         self._view: memoryview | None = None
@@ -73,6 +74,10 @@ class FileSource(Source):
             raise BlockingIOError(errno.EAGAIN, "not in the page cache")
         return bytes(buffer)
 
+    def distrust(self) -> None:
+        """Give no mapping any more: the file has changed, and a mapped page behind its new end would read as zeros."""
+        self._view, self._mapped = None, True
+
     def changed(self) -> bool:
         """Whether the file has another size now than when it was opened."""
         info = os.fstat(self._fd)
@@ -84,8 +89,11 @@ class FileSource(Source):
             os.close(fd)
 
 
-def open_source(path: str, dir_fd: int | None = None) -> FileSource:
-    """Open a regular file or block device. Raises NotFoundError, NotAnImageError, OSError."""
+def open_source(path: str, dir_fd: int | None = None, *, may_be_empty: bool = False) -> FileSource:
+    """Open a regular file or block device. Raises NotFoundError, NotAnImageError, OSError.
+
+    An image is not empty, but a part of one may be: dumps of discs with a track of no length have such files.
+    """
     try:
         fd = os.open(path, _OPEN_FLAGS, dir_fd=dir_fd)
     except FileNotFoundError as error:
@@ -100,7 +108,7 @@ def open_source(path: str, dir_fd: int | None = None) -> FileSource:
     except BaseException:
         os.close(fd)
         raise
-    if not source.size:
+    if not source.size and not may_be_empty:
         source.close()
         raise NotAnImageError("the file is empty, not an image")
     return source

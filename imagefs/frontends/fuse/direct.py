@@ -131,7 +131,8 @@ class DirectEngine:
                 polls -= 1
             polls = 0
             try:
-                readv(device, buffers)
+                if readv(device, buffers) < p.IN_HEADER.size:
+                    break  # not the kernel, and gone
             except OSError as error:
                 if error.errno in _ENDED:
                     break

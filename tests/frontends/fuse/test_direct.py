@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def kernel(tmp_path: Path) -> Iterator[Kernel]:
     major, minor, readahead, flags = struct.unpack_from("<4I", answer)
     assert (major, minor, readahead, flags) == (7, 38, 131072, int(p.WANTED))
     yield kernel
+    ended = threading.Event()
+    engine.when_ended(ended.set)
     ours.close()
+    assert ended.wait(5)
     engine.close()
 
 

@@ -1,0 +1,119 @@
+"""The files that a CUE sheet names: finding them beside it, and the stored sectors in them.
+
+Looked for, until one is there: the name as written (with `\\` as `/`, in any case, also in the sheet's own code page); the
+last part of a relative path or of a Windows path beside the sheet; and when the sheet has one BINARY file alone, the sheet's
+own name with the extension of a data file, then the only data file in the folder. The last two are warned of.
+Absolute paths and `..` lead out of the folder and are refused.
+"""
+
+import re
+from typing import NamedTuple
+
+from imagefs.containers.cue.sheet import FileEntry, Sheet, as_written
+from imagefs.disc.model import AUDIO_BYTES
+from imagefs.disc.wav import is_wav, samples_in_wav
+from imagefs.errors import DamagedError, ImageError, MissingPartError, UnsupportedError
+from imagefs.formats import Candidate
+from imagefs.readers import Extent, Reader, joined
+from imagefs.sources import Folder
+
+DATA_EXTENSIONS = ("bin", "img", "iso", "raw", "mdf", "dat")
+_BINARY = ("BINARY", "MOTOROLA")
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\")
+_SEPARATOR = re.compile(r"[\\/]")
+
+
+def names_to_try(entry: FileEntry, encoding: str) -> list[str]:
+    """The names under which a FILE may lie in the folder, the likeliest first."""
+    names = [] if _WINDOWS_PATH.match(entry.name) else [entry.name]
+    base = _SEPARATOR.split(entry.name)[-1]
+    if base and not entry.name.startswith("/") and ".." not in _SEPARATOR.split(entry.name):
+        names.append(base)
+    names += [as_written(name, encoding) for name in names]
+    return list(dict.fromkeys(names))
+
+
+def _plausible(folder: Folder, stem: str) -> str | None:
+    """The data file that a sheet named `stem`.cue most likely means."""
+    for extension in DATA_EXTENSIONS:
+        found = folder.find(f"{stem}.{extension}") if stem else None
+        if found:
+            return found
+    there = [name for name in folder.names() if name.rpartition(".")[2].lower() in DATA_EXTENSIONS]
+    return folder.find(there[0]) if len(there) == 1 else None
+
+
+def find(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> str | None:
+    """The path below the folder of a sheet's file, None when it is not there. Raises OutsideError."""
+    folder = candidate.folder
+    if folder is None:
+        return None
+    for name in names_to_try(entry, sheet.encoding):
+        found = folder.find(name)
+        if found:
+            return found
+    if sum(other.kind in _BINARY for other in sheet.files) != 1 or entry.kind not in _BINARY:
+        return None
+    found = _plausible(folder, candidate.name.rpartition(".")[0])
+    if found:
+        sheet.warn(entry.line, f"{entry.name!r} is not there; {found!r} is used instead")
+    return found
+
+
+class Part(NamedTuple):
+    """What one FILE line gives: its stored sectors, or why they cannot be read."""
+
+    reader: Reader | None
+    is_big_endian: bool = False
+    error: ImageError | None = None
+
+
+def open_part(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> Part:
+    """Open a sheet's file. Raises MissingPartError, OutsideError, DamagedError, OSError."""
+    found = find(entry, sheet, candidate)
+    if found is None or candidate.folder is None:
+        raise MissingPartError(entry.name, [candidate.folder.path] if candidate.folder else [])
+    if found == candidate.name:
+        raise DamagedError(None, f"line {entry.line}: the sheet names itself as its data")
+    source = candidate.folder.open(found)
+    return _part_of(source, entry)
+
+
+_OTHER_AUDIO = (
+    # (what a file begins with, its name)
+    (b"fLaC", "FLAC"),
+    (b"OggS", "Ogg"),
+    (b"MAC ", "Monkey's Audio"),
+    (b"wvpk", "WavPack"),
+    (b"ID3", "MP3"),
+    (b"RF64", "RF64"),
+    (b"RIFX", "RIFX"),
+)
+
+
+def _part_of(source: Reader, entry: FileEntry) -> Part:
+    """By what the file begins with: rippers write WAVE for every audio file, and BINARY for a WAV."""
+    head = source.pread(0, 12)
+    if is_wav(head):
+        try:
+            return Part(_whole_sectors(samples_in_wav(source)))
+        except ImageError as error:
+            return _unreadable(entry, str(error))
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _unreadable(entry, "AIFF audio is not read yet")
+    for magic, name in _OTHER_AUDIO:
+        if head.startswith(magic):
+            return _unreadable(entry, f"{name} audio is not read yet")
+    if entry.kind not in (*_BINARY, "WAVE"):
+        return _unreadable(entry, f"{entry.kind} audio is not read yet")
+    return Part(source, is_big_endian=entry.kind == "MOTOROLA")
+
+
+def _whole_sectors(samples: Reader) -> Reader:
+    """Samples with the last sector filled up with silence, as a burning program does it."""
+    size = -(-samples.size // AUDIO_BYTES) * AUDIO_BYTES
+    return joined([Extent(0, samples.size, samples), Extent(samples.size, size - samples.size, None)], size)
+
+
+def _unreadable(entry: FileEntry, why: str) -> Part:
+    return Part(None, error=UnsupportedError(f"{entry.name!r}: {why}"))

@@ -1,0 +1,1 @@
+"""The command line, mostly in this process, as a user sees it where that matters."""

@@ -1,0 +1,61 @@
+"""The words of -o, as users of mount(8) write them."""
+
+import pytest
+
+from imagefs.errors import UsageError
+from imagefs.options import Options, describe, parse
+
+
+def test_words_and_values() -> None:
+    options = parse(["ro,allow_other,uid=1000,gid=5,umask=022", "fmask=0133,dmask=77,tree=joliet,layout=tree,volume=2"])
+    assert options == Options(
+        allow_other=True, uid=1000, gid=5, umask=0o22, fmask=0o133, dmask=0o77, tree="joliet", layout="tree", volume=2
+    )
+
+
+def test_later_words_win_and_empty_ones_do_not_matter() -> None:
+    assert parse(["uid=1,,uid=2,", ""]) == Options(uid=2)
+    assert parse([]) == Options()
+
+
+def test_words_of_mount_and_fstab_are_accepted() -> None:
+    words = "rw,nodev,nosuid,defaults,nofail,_netdev,relatime,user,comment=hello"
+    assert parse([words, "x-systemd.automount,x-gvfs-show,X-mount.mkdir"]) == Options()
+
+
+def test_names_that_mount_knows_for_iso9660() -> None:
+    assert parse(["map=n"]).map == "normal"
+    assert parse(["map=o"]).map == "off"
+    assert parse(["map=a"]).map == "acorn"
+    assert parse(["iocharset=Shift-JIS"]).iocharset == "shift_jis"
+    assert parse(["noexec"]).noexec
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("colour=red", "'colour=red' is not known"),
+        ("uid=root", "uid=root is not understood: it takes N"),
+        ("uid=-1", "uid=-1 is not understood"),
+        ("umask=999", "umask=999 is not understood: it takes OCTAL"),
+        ("tree=ntfs", "tree=ntfs is not understood: it takes rr|joliet|evd|iso|udf|hfs"),
+        ("volume=0", "volume=0 is not understood"),
+        ("iocharset=klingon", "iocharset=klingon is not understood"),
+        ("allow_other=1", "'allow_other=1' is not known"),
+    ],
+)
+def test_others_are_refused_by_name(word: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse([f"ro,{word}"])
+    assert said in str(raised.value)
+
+
+def test_commas_inside_quotes_belong_to_the_word() -> None:
+    with pytest.raises(UsageError, match="a=x,y"):
+        parse(['a="x,y"'])
+
+
+def test_every_option_is_described() -> None:
+    described = {word.partition("=")[0] for word, _ in describe()}
+    fields = set(Options.__dataclass_fields__)
+    assert described == fields
