@@ -1,0 +1,126 @@
+"""The rows of the benchmark. Their names are stable: results are compared over time."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from bench import jobs
+from bench.material import BIG, BIG_BYTES, CSO, CUE, EROFS, ISO, SMALL
+from bench.programs import EROFS as KERNEL
+from bench.programs import FUSEISO, RATARMOUNT, Program, imagefs, mounted
+
+Job = Callable[[Path], float]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side of a comparison. `lacks` says why it cannot be run here, or None."""
+
+    name: str
+    measure: Callable[[], float]
+    lacks: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job; less is better."""
+
+    name: str
+    about: str
+    ours: Contender
+    peers: Sequence[Contender]
+    unit: str = "s"
+
+
+def _through(program: Program, job: Job, *, image: Path = ISO, cold: bool = False, name: str = "") -> Contender:
+    """A job on a fresh mount, so that nothing is remembered from the round before."""
+
+    def measure() -> float:
+        jobs.warm(EROFS if program is KERNEL else image)
+        with mounted(program, image) as folder:
+            if cold:
+                jobs.chill(image)
+            return job(folder)
+
+    return Contender(name or program.name, measure, program.lacks)
+
+
+def _start(program: Program) -> Contender:
+    """From the start of the program to the listing of the root."""
+
+    def measure() -> float:
+        jobs.warm(ISO)
+        start = time.perf_counter()
+        with mounted(program, ISO):
+            return time.perf_counter() - start
+
+    return Contender(program.name, measure, program.lacks)
+
+
+def _seven_zip(*words: object) -> Contender:
+    def measure() -> float:
+        jobs.warm(ISO)
+        return jobs.timed("7zz", *words)
+
+    return Contender("7zz", measure, lambda: None if shutil.which("7zz") else "7zz is not installed")
+
+
+def _per_gigabyte(contender: Contender, size: int) -> Contender:
+    """Seconds for each 10^9 bytes, so that jobs of different sizes can be compared."""
+    return replace(contender, measure=lambda: contender.measure() / size * 1e9)
+
+
+def _decode(name: str, *, reader: bool) -> Contender:
+    """The whole CSO, decoded without a mount."""
+
+    def measure() -> float:
+        jobs.warm(CSO)
+        return jobs.decode_cso(CSO, reader=reader) / ISO.stat().st_size * 1e9
+
+    return Contender(name, measure)
+
+
+def rows(command: Sequence[str]) -> list[Row]:
+    """Every row, with imagefs started by `command`."""
+    ours = imagefs(command)
+
+    def compare(
+        name: str, about: str, job: Job, *peers: Program, more: Sequence[Contender] = (), cold: bool = False
+    ) -> Row:
+        sides = [_through(peer, job, cold=cold) for peer in peers]
+        return Row(name, about, _through(ours, job, cold=cold), [*sides, *more])
+
+    def weigh(name: str, about: str, field: str) -> Row:
+        job = partial(jobs.weigh_after_find, field=field)
+        return Row(name, about, _through(ours, job), [_through(p, job) for p in (FUSEISO, RATARMOUNT)], "MiB")
+
+    listing = _seven_zip("l", ISO.resolve())
+    small = _seven_zip("x", "-so", ISO.resolve(), SMALL)
+    big = _seven_zip("x", "-so", ISO.resolve(), BIG)
+    inflate = _decode("bare inflate loop", reader=False)
+    reader = _decode("imagefs", reader=True)
+    cso_mount = _per_gigabyte(_through(ours, jobs.read_big, image=CSO), BIG_BYTES)
+    return [
+        compare("find-first", "find -ls, 50,000 files", jobs.find, FUSEISO, RATARMOUNT, KERNEL, more=[listing]),
+        compare("ls-lR", "ls -lR, 50,000 files", jobs.list_recursively, FUSEISO, RATARMOUNT, KERNEL),
+        compare("tar-small", "tar, 10,000 small files", jobs.tar, FUSEISO, KERNEL, more=[small]),
+        compare("tar-small-cold", "the same, caches dropped", jobs.tar, FUSEISO, KERNEL, cold=True),
+        compare("seq", "read 500 MiB", jobs.read_big, FUSEISO, RATARMOUNT, KERNEL, more=[big]),
+        compare("seq-cold", "the same, caches dropped", jobs.read_big, FUSEISO, KERNEL, cold=True),
+        compare("random-4k", "20,000 random reads of 4 KiB", jobs.read_randomly, FUSEISO, KERNEL),
+        compare("parallel-4", "four readers, 125 MiB each", jobs.read_in_parallel, FUSEISO, KERNEL),
+        Row("mount", "start to first listing", _start(ours), [_start(FUSEISO), _start(RATARMOUNT)]),
+        weigh("rss", "resident memory after find", "VmRSS"),
+        weigh("rss-anon", "the part of it that is not files", "RssAnon"),
+        Row("cso-mount", "read a CSO's 500 MiB file", cso_mount, [inflate], "s/GB"),
+        Row("cso-reader", "decode a whole CSO through the reader", reader, [inflate], "s/GB"),
+        Row(
+            "bin-seq",
+            "read 500 MiB of a BIN",
+            _through(ours, jobs.read_big, image=CUE),
+            [_through(ours, jobs.read_big, name="imagefs, its ISO")],
+        ),
+    ]
