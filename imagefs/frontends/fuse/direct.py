@@ -95,6 +95,10 @@ class DirectEngine:
         if self._ended.is_set():
             call()
 
+    def wait_until_ended(self, seconds: float) -> bool:
+        """Wait at most so long; whether the mount is gone."""
+        return self._ended.wait(seconds)
+
     def start(self) -> None:
         """Start the first serving thread; it starts all others once INIT is answered. Call after the last fork."""
         threading.Thread(target=self._serve, args=(self._device,), name="serve-1", daemon=True).start()
@@ -278,7 +282,10 @@ class DirectEngine:
 
     def _readdirplus(self, number: int, payload: memoryview) -> Answer:
         _, offset, size = p.READ_IN.unpack_from(payload)
-        return (listing_slice(self._mount.listing(number), offset, size),)
+        listing = self._mount.listing(number)
+        if not offset:
+            self._prefetch.listed(number, listing)
+        return (listing_slice(listing, offset, size),)
 
     def _read(self, number: int, payload: memoryview) -> Answer:
         _, offset, size = p.READ_IN.unpack_from(payload)

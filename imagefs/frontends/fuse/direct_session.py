@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from imagefs.frontends.fuse import attach
 from imagefs.frontends.fuse.direct import DirectEngine
 from imagefs.frontends.fuse.supervise import Supervisor
+
+
+START_SECONDS, LOOK_SECONDS, BUSY_SHARE = 3.0, 0.05, 0.1
+"""trio is imported when less than a tenth of a look's time was spent serving, or at last after START_SECONDS."""
+
+
+def _wait_for_calm(engine: DirectEngine, pending: list[int]) -> None:
+    """Until whoever mounted has had his first look: an import takes 0.1 s of the interpreter that serves him."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and not pending:
+        spent = time.process_time()
+        if engine.wait_until_ended(LOOK_SECONDS) or time.process_time() - spent < LOOK_SECONDS * BUSY_SHARE:
+            return
 
 
 class DirectSession(Supervisor):
@@ -22,6 +36,7 @@ class DirectSession(Supervisor):
         """Serve until unmounted or told to end."""
         engine = DirectEngine(self.mount, self.device, threads=self.options.threads, on_ready=on_ready)
         engine.start()
+        _wait_for_calm(engine, pending)
         import trio
 
         trio.run(self._supervise, engine, pending)

@@ -14,6 +14,7 @@ import threading
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, dropwhile, islice, repeat
 from struct import Struct
 from typing import NamedTuple
 
@@ -28,10 +29,13 @@ BLOCK_BYTES = 1 << 17
 """st_blksize: what a reader should ask for at once."""
 OPEN_READERS = 256
 """Readers kept for files that are not one plain run."""
+AHEAD_LISTINGS = 64
+"""Listings kept that nobody has asked for yet."""
 INDEXED_DIRECTORIES = 16
 """Directories whose names are kept in a dictionary for look-ups."""
 NAME_LENGTH = Struct("<I")
 Buffer = bytes | memoryview
+_DIRECTORY, _REGULAR = 4, 8  # mode >> 12, which is also what a directory entry says
 _SECOND = 1_000_000_000
 _PADDING = tuple(bytes(-length & 7) for length in range(NAME_MAX + 1))
 _U32 = 0xFFFF_FFFF
@@ -41,16 +45,18 @@ class Listing:
     """A directory as READDIRPLUS sends it. Entries 0 and 1 are `.` and `..`; immutable once made.
 
     `starts` has one more item than there are entries: entry k is packed[starts[k]:starts[k + 1]]. `places` are byte offsets
-    in the file system's reader, -1 for what is not a plain file; the Node of such an entry is in `special`.
+    in the file system's reader, -1 for what is not a plain file; the Node of such an entry is in `special`, and that of a
+    directory in `directories`, by its number.
     """
 
-    __slots__ = ("ids", "packed", "places", "sizes", "special", "starts")
+    __slots__ = ("directories", "ids", "packed", "places", "sizes", "special", "starts")
 
     def __init__(
         self, packed: bytes, starts: "array[int]", ids: "array[int]", sizes: "array[int]", places: "array[int]"
     ) -> None:
         self.packed, self.starts, self.ids, self.sizes, self.places = memoryview(packed), starts, ids, sizes, places
         self.special: dict[int, Node] = {}
+        self.directories: dict[int, Directory] = {}
 
     def attr(self, index: int) -> memoryview:
         """The packed attributes of an entry."""
@@ -59,6 +65,11 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def directories_after(self, number: int, count: int) -> list[int]:
+        """The numbers of up to `count` directories that follow one of them."""
+        after = dropwhile(number.__ne__, self.directories)
+        return list(islice(after, 1, 1 + count))
 
     def small_files_after(self, index: int, count: int, small: int, most: int) -> list[int]:
         """The entries of up to `count` plain files of at most `small` bytes, `most` together, that follow entry `index`."""
@@ -100,6 +111,7 @@ class Mount:
         self._owner = (os.geteuid(), os.getegid())
         self._directories: dict[int, Directory] = {ROOT_ID: Directory(filesystem.root, ROOT_ID)}
         self._listings: dict[int, Listing] = {}
+        self._ahead: dict[int, Listing] = {}
         self._indexes: dict[int, tuple[Listing, dict[bytes, int]]] = {}
         self._readers: dict[int, Reader] = {}
         self._lock = threading.Lock()  # of the tables below; never held while anything is read
@@ -143,41 +155,41 @@ class Mount:
 
     def _pack(self, entries: Sequence[tuple[bytes, int, Node]], dots: int = 0) -> Listing:
         """A listing of (name, number, node). The first `dots` entries are no look-ups: their node number is sent as 0."""
-        pack, at = DIRENTPLUS.pack, 0
+        pack, padding = DIRENTPLUS.pack, _PADDING
         parts: list[bytes] = []
-        starts, ids, sizes, places = array("I", [0]), array("Q"), array("Q"), array("q")
-        special = {}
-        former: tuple[int, int, int] = (-1, -1, -1)
-        shown = (0, 0, 0)
+        add = parts.extend
+        places: list[int] = []
+        special: dict[int, Node] = {}
+        owned, stamped = (-1, -1, -1), None  # what the values below were made from: neighbours are often alike
+        shown_mode = shown_uid = shown_gid = seconds = ns = 0
         for index, (name, number, node) in enumerate(entries):
             _, mode, size, mtime, atime, ctime, uid, gid, nlink, rdev, blocks, start, _ = node
-            if (mode, uid, gid) != former:
-                former, shown = (mode, uid, gid), self._shown(node)
-            seconds, ns = divmod(mtime, _SECOND)
-            if atime == mtime and ctime == mtime:
-                times = (seconds, seconds, seconds, ns, ns, ns)
-            else:
-                (a, a_ns), (c, c_ns) = divmod(atime, _SECOND), divmod(ctime, _SECOND)
-                times = (a, seconds, c, a_ns, ns, c_ns)
-            if rdev:
-                rdev = _kernel_device(rdev)
-            length = len(name)
+            if (mode, uid, gid) != owned:
+                owned = (mode, uid, gid)
+                shown_mode, shown_uid, shown_gid = self._shown(node)
+            if mtime != stamped:
+                stamped = mtime
+                seconds, ns = divmod(mtime, _SECOND)
+            a, a_ns = (seconds, ns) if atime == mtime else divmod(atime, _SECOND)
+            c, c_ns = (seconds, ns) if ctime == mtime else divmod(ctime, _SECOND)
+            length, kind = len(name), mode >> 12
             head = pack(
                 number if index >= dots else 0, 0, FOREVER, FOREVER, 0, 0,
-                number, size, blocks, *times, shown[0], nlink, shown[1], shown[2], rdev, BLOCK_BYTES, 0,
-                number, index + 1, length, mode >> 12,
+                number, size, blocks, a, seconds, c, a_ns, ns, c_ns,
+                shown_mode, nlink, shown_uid, shown_gid, _kernel_device(rdev) if rdev else 0, BLOCK_BYTES, 0,
+                number, index + 1, length, kind,
             )  # fmt: skip
-            padding = _PADDING[length]
-            parts += (head, name, padding)
-            at += DIRENTPLUS.size + length + len(padding)
-            starts.append(at)
-            ids.append(number)
-            sizes.append(size)
-            plain = start if mode >> 12 == 8 else -1
-            places.append(plain)
-            if plain < 0 and mode >> 12 != 4:
-                special[index] = node
-        listing = Listing(b"".join(parts), starts, ids, sizes, places)
+            add((head, name, padding[length]))
+            if kind == _REGULAR and start >= 0:
+                places.append(start)
+            else:
+                places.append(-1)
+                if kind != _DIRECTORY:
+                    special[index] = node
+        lengths = map(len, parts)
+        ends = accumulate(map(sum, zip(lengths, lengths, lengths, strict=True)), initial=0)
+        ids, sizes = [number for _, number, _ in entries], [node[2] for _, _, node in entries]
+        listing = Listing(b"".join(parts), array("I", ends), array("Q", ids), array("Q", sizes), array("q", places))
         listing.special = special
         return listing
 
@@ -227,6 +239,34 @@ class Mount:
         found = self._listings.get(number)
         if found is not None:
             return found
+        listing = self._ahead.pop(number, None) or self._make_listing(number)
+        with self._lock:
+            already = self._listings.get(number)
+            if already is not None:
+                return already
+            self._directories.update(listing.directories)
+            self.nodes.update(zip(listing.ids[2:], zip(repeat(listing), range(2, len(listing))), strict=True))
+            self._listings[number] = listing
+        return listing
+
+    def known_listing(self, number: int) -> Listing | None:
+        """The listing of a directory, if it was asked for."""
+        return self._listings.get(number)
+
+    def is_listed(self, number: int) -> bool:
+        """Whether the listing of a directory is there, asked for or not."""
+        return number in self._listings or number in self._ahead
+
+    def list_ahead(self, number: int) -> None:
+        """Make the listing of a directory that is likely to be asked for, and keep it aside. Raises as `listing` does."""
+        if not self.is_listed(number):
+            listing = self._make_listing(number)
+            with self._lock:
+                while len(self._ahead) >= AHEAD_LISTINGS:
+                    del self._ahead[next(iter(self._ahead))]
+                self._ahead[number] = listing
+
+    def _make_listing(self, number: int) -> Listing:
         directory = self.directory(number)
         if directory.loops:
             raise DamagedError(None, "the directory contains itself")
@@ -234,25 +274,17 @@ class Mount:
         above = self.directory(directory.parent).node if number != ROOT_ID else directory.node
         numbered = [(b".", number, directory.node), (b"..", directory.parent, above)]
         ancestors: set[int] | None = None
-        seen: set[int] = set()
+        found: dict[int, Directory] = {}
         for name, node in children:
             own = node.ino
             if stat.S_ISDIR(node.mode):
                 if ancestors is None:
                     ancestors = self._ancestors(number)
-                own = self._adopt(node, number, ancestors, len(seen) if node.ino in seen else 0)
-                seen.add(node.ino)
+                own, child = self._place(node, number, ancestors, found)
+                found[own] = child
             numbered.append((name, own, node))
         listing = self._pack(numbered, dots=2)
-        with self._lock:
-            already = self._listings.get(number)
-            if already is not None:
-                return already
-            nodes = self.nodes
-            for index, own in enumerate(listing.ids):
-                if index > 1:
-                    nodes[own] = (listing, index)
-            self._listings[number] = listing
+        listing.directories = found
         return listing
 
     def _ancestors(self, number: int) -> set[int]:
@@ -265,17 +297,17 @@ class Mount:
                 return found
             number = directory.parent
 
-    def _adopt(self, node: Node, parent: int, ancestors: set[int], again: int = 0) -> int:
-        """The number of a directory below `parent`. The kernel allows a directory one parent and one name, so that one which
-        stands in several places gets a number of its own in each further one (`again`: it stands there twice)."""
+    def _place(
+        self, node: Node, parent: int, ancestors: set[int], beside: Mapping[int, Directory]
+    ) -> tuple[int, Directory]:
+        """The number of a directory below `parent`, `beside` others there. The kernel allows a directory one parent and one
+        name, so that one which stands in several places gets a number of its own in each further one."""
         known = self._directories.get(node.ino)
         loops = node.ino in ancestors
-        if not loops and not again and (known is None or known.parent == parent):
-            self._directories[node.ino] = Directory(node, parent)
-            return node.ino
-        number = (node.ino * 31 + parent * 1009 + again) & ((1 << 62) - 1) | 1 << 62
-        self._directories[number] = Directory(node, parent, loops)
-        return number
+        if not loops and node.ino not in beside and (known is None or known.parent == parent):
+            return node.ino, Directory(node, parent)
+        number = (node.ino * 31 + parent * 1009 + len(beside)) & ((1 << 62) - 1) | 1 << 62
+        return number, Directory(node, parent, loops)
 
     def lookup(self, parent: int, name: bytes) -> tuple[Listing, int] | None:
         """The entry of a name, None when there is none. Raises OSError(ENAMETOOLONG)."""
@@ -323,7 +355,10 @@ class Mount:
 
     def _alone(self, node: Node, parent: int) -> tuple[Listing, int]:
         """A node that stands in no listing."""
-        number = self._adopt(node, parent, self._ancestors(parent)) if node.is_directory else node.ino
+        number = node.ino
+        if node.is_directory:
+            number, directory = self._place(node, parent, self._ancestors(parent), {})
+            self._directories[number] = directory
         if number not in self.nodes:
             self.nodes[number] = (self._pack([(b"", number, node)]), 0)
         return self.nodes[number]

@@ -1,15 +1,21 @@
-"""Pushes the next small files of a walk into the page cache before they are asked for (NOTIFY_STORE).
+"""Works ahead of a program that walks through a tree, on a thread of its own.
 
-The push runs in a thread of its own, and must: the store waits for pages that a reader has locked, and that reader may be
-waiting for an answer of the serving thread. Two small files of one directory read from their start, the second soon after
-the first, are a walk; then the files that follow are pushed in batches of 4, 8 ... 64. Each file is pushed once; a wrong
-guess costs a few microseconds and some page cache.
+Small files are pushed into the page cache before they are asked for (NOTIFY_STORE). Two small files of one directory read
+from their start, the second soon after the first, are a walk; then the files that follow are pushed in batches of 4, 8 ...
+64. Each file is pushed once; a wrong guess costs a few microseconds and some page cache. The push must not run in a serving
+thread: the store waits for pages that a reader has locked, and that reader may be waiting for an answer of that thread.
+
+Listings are made before they are asked for: when a directory is listed soon after the one above it or beside it, so are its
+own first directories and the next ones beside it. The program and the parsing then run on two cores at once.
 """
 
 import logging
 import os
 import queue
 import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
 
 from imagefs.errors import ImageError
 from imagefs.frontends.fuse.mount import Listing, Mount
@@ -20,32 +26,65 @@ BURST_FILES, FIRST_BURST = 64, 4
 BURST_BYTES = 1 << 20
 REMEMBERED = 1 << 16
 """Files remembered as pushed; more than that, and it begins anew."""
+LISTED_AHEAD = 4
+"""Directories below and beside the one in hand whose listings are made ahead."""
+RECENT = 8
+"""Directories listed last: one whose parent is among them, or beside one of them, belongs to a walk."""
 
 log = logging.getLogger(__name__)
 
 
 class Prefetch:
-    """Watches the small files that are read, and pushes those that follow. `seen` is called by serving threads."""
+    """Watches what is read and listed, and works ahead. `seen` and `listed` are called by serving threads."""
 
     def __init__(self, mount: Mount, device: int) -> None:
         self._mount, self._device = mount, device
-        self._queue: queue.SimpleQueue[tuple[Listing, list[int]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._pushed: set[int] = set()
         self._directory: Listing | None = None
         self._last, self._burst = 0, FIRST_BURST
+        self._recent: deque[int] = deque(maxlen=RECENT)
 
     @property
     def busy(self) -> bool:
-        """Whether pushes wait: then a serving thread should not poll beside them."""
+        """Whether work waits: then a serving thread should not poll beside it."""
         return not self._queue.empty()
 
     def start(self) -> None:
-        """Start the pushing thread (after the last fork)."""
-        threading.Thread(target=self._push_all, name="prefetch", daemon=True).start()
+        """Start the thread (after the last fork)."""
+        threading.Thread(target=self._work, name="prefetch", daemon=True).start()
 
     def stop(self) -> None:
         """Let the thread end after what it is doing."""
         self._queue.put(None)
+
+    def _work(self) -> None:
+        while task := self._queue.get():
+            try:
+                task()
+            except (OSError, ImageError):
+                # Damaged, or not known to the kernel (any more), or unmounted: whoever asks for it himself will be told.
+                log.debug("work ahead failed", exc_info=True)
+
+    # --- directories ----------------------------------------------------------------------------------------------------
+
+    def listed(self, number: int, listing: Listing) -> None:
+        """A directory was listed from its start."""
+        parent = listing.ids[1]
+        walking = parent in self._recent
+        self._recent.append(number)
+        if not walking:
+            return
+        self._recent.append(parent)
+        wanted = list(islice(listing.directories, LISTED_AHEAD))
+        above = self._mount.known_listing(parent)
+        if above is not None:
+            wanted += above.directories_after(number, LISTED_AHEAD)
+        for ahead in wanted:
+            if not self._mount.is_listed(ahead):
+                self._queue.put(lambda ahead=ahead: self._mount.list_ahead(ahead))  # type: ignore[misc]
+
+    # --- small files ----------------------------------------------------------------------------------------------------
 
     def seen(self, listing: Listing, index: int) -> None:
         """A small plain file was read from its start: entry `index` of a listing."""
@@ -63,21 +102,15 @@ class Prefetch:
             if len(self._pushed) > REMEMBERED:
                 self._pushed.clear()
             self._pushed.update([listing.ids[at] for at in batch])
-            self._queue.put((listing, batch))
+            self._queue.put(lambda: self._push_all(listing, batch))
             self._burst, self._last = min(BURST_FILES, self._burst * 2), batch[-1]
 
-    def _push_all(self) -> None:
-        while task := self._queue.get():
-            listing, batch = task
-            for index in batch:
-                try:
-                    self._push(listing.ids[index], listing.sizes[index])
-                except (OSError, ImageError):
-                    # The kernel does not know the node (any more), the image is damaged there, or it was unmounted: the
-                    # file's own reader will be told, if there is one.
-                    log.debug("file %d not pushed", listing.ids[index], exc_info=True)
-
-    def _push(self, number: int, size: int) -> None:
-        data = self._mount.read(number, 0, size)
-        header = OUT_HEADER.pack(OUT_HEADER.size + STORE_OUT.size + size, NOTIFY_STORE, 0)
-        os.writev(self._device, [header, STORE_OUT.pack(number, 0, size, 0), *data])
+    def _push_all(self, listing: Listing, batch: list[int]) -> None:
+        for index in batch:
+            number, size = listing.ids[index], listing.sizes[index]
+            try:
+                data = self._mount.read(number, 0, size)
+                header = OUT_HEADER.pack(OUT_HEADER.size + STORE_OUT.size + size, NOTIFY_STORE, 0)
+                os.writev(self._device, [header, STORE_OUT.pack(number, 0, size, 0), *data])
+            except (OSError, ImageError):
+                log.debug("file %d not pushed", number, exc_info=True)
