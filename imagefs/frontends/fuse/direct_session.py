@@ -9,7 +9,6 @@ from imagefs.frontends.fuse import attach
 from imagefs.frontends.fuse.direct import DirectEngine
 from imagefs.frontends.fuse.supervise import Supervisor
 
-
 START_SECONDS, LOOK_SECONDS, BUSY_SHARE = 3.0, 0.05, 0.1
 """trio is imported when less than a tenth of a look's time was spent serving, or at last after START_SECONDS."""
 

@@ -1,0 +1,154 @@
+"""Reading ahead: what a forward reader will ask for next is decoded on a second thread.
+
+A stream is a place in a reader that moves forward. A read that goes on where a stream stands doubles the stream's window, up
+to a bound (small reads do so together, once for TASK_BYTES); a read elsewhere begins a new stream without a window. Several
+streams are remembered, so that a look into a directory does not end the reading of a file, but only the one that was read
+last is read ahead. Reads may come a little out of order (a kernel sends several at once): whatever lies inside the window
+goes on.
+
+A reader that catches up with the thread does not sleep: while the block it needs is being decoded it decodes the next ones
+of its window itself (`help`). So two cores decode, and nobody waits for a thread to wake up.
+
+There is one thread for the process. It is made when it is first needed and dies with the process; a child made by fork makes
+its own. On one core there is none, since it could only take turns with the reader.
+"""
+
+import os
+import threading
+from queue import SimpleQueue
+
+from imagefs.cache import Cache, Decoder
+
+WINDOW_BYTES = 4 << 20
+"""The most that is read ahead: some 10 ms of inflating. Also at most a quarter of the cache."""
+TASK_BYTES = 128 << 10
+"""What is decoded in one go, and where a window begins: as much as the kernel asks for at once."""
+STREAMS = 4
+"""Streams that are remembered for one reader."""
+
+
+class _Stream:
+    """All positions count blocks of the cache."""
+
+    __slots__ = ("doubled", "edge", "place", "target", "window")
+
+    def __init__(self, place: int) -> None:
+        self.place = place  # where it goes on
+        self.window = 0  # how much is read ahead
+        self.doubled = 0  # where the window was doubled last
+        self.edge = place  # from here on nobody has begun to decode
+        self.target = place  # up to here it should be decoded
+
+
+class ReadAhead:
+    """The streams of one reader that has `blocks` blocks of `block_bytes`. May be used by many threads at once."""
+
+    def __init__(self, cache: Cache, decoder: Decoder, block_bytes: int, blocks: int) -> None:
+        self._cache, self._decoder = cache, decoder
+        self._block_bytes, self._blocks = block_bytes, blocks
+        self._task = max(1, TASK_BYTES // block_bytes)
+        self._streams: list[_Stream] = []  # the one that was read last is the last
+
+    def note(self, first: int, stop: int) -> None:
+        """Somebody reads the blocks `first` to `stop` (not included)."""
+        with _lock:
+            stream = self._going_on_at(first)
+            if stream is None:
+                self._streams = [*self._streams[-STREAMS + 1 :], _Stream(stop)]
+                return
+            if stop <= stream.place:
+                return
+            stream.place = stop
+            if not stream.window or stop - stream.doubled >= self._task:
+                stream.window = min(max(2 * stream.window, self._task), self._most())
+                stream.doubled = stop
+            stream.edge = max(stream.edge, stop)
+            stream.target = min(stop + stream.window, self._blocks)
+            waiting = stream.target - stream.edge
+            worth = waiting >= self._task or (waiting > 0 and stream.target == self._blocks)
+        if worth:
+            _submit(self)
+
+    def help(self) -> bool:
+        """Decode the next task of the stream that was read last; False when there is nothing to do."""
+        with _lock:
+            stream = self._streams[-1] if self._streams else None
+            if stream is None or stream.edge >= stream.target:
+                return False
+            first = stream.edge
+            stream.edge = stop = min(first + self._task, stream.target)
+        return self._cache.ahead(self._decoder, first, stop)
+
+    def _going_on_at(self, block: int) -> _Stream | None:
+        """The stream that a read at `block` continues, made the last of the list. The lock is held."""
+        streams = self._streams
+        for index in range(len(streams) - 1, -1, -1):
+            stream = streams[index]
+            if stream.place - 1 <= block <= stream.edge:
+                if index + 1 < len(streams):
+                    streams.append(streams.pop(index))
+                return stream
+        return None
+
+    def _most(self) -> int:
+        """The bound of a window: in a large cache one block at least, however large blocks are."""
+        limit = self._cache.limit // 4
+        return max(min(WINDOW_BYTES, limit) // self._block_bytes, int(self._block_bytes <= limit))
+
+
+class _Worker:
+    """The thread, and whom it works for."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[ReadAhead] = SimpleQueue()
+        self._waiting: set[ReadAhead] = set()
+        threading.Thread(target=self._run, name="imagefs-read-ahead", daemon=True).start()
+
+    def submit(self, job: ReadAhead) -> None:
+        if job not in self._waiting:
+            self._waiting.add(job)
+            self._queue.put(job)
+
+    def _run(self) -> None:
+        while True:
+            job = self._queue.get()
+            self._waiting.discard(job)
+            while job.help():
+                pass
+            del job  # while it sleeps it keeps no reader alive
+
+
+_lock = threading.Lock()
+_worker: _Worker | None = None
+_one_core = False
+
+
+def _submit(job: ReadAhead) -> None:
+    global _worker, _one_core
+    worker = _worker
+    if worker is None:
+        if _one_core:
+            return
+        with _lock:
+            _one_core = _cores() < 2
+            if _one_core:
+                return
+            try:
+                worker = _worker = _worker or _Worker()
+            except RuntimeError:
+                return  # no more threads are to be had, or the interpreter is ending: it is only a help
+    worker.submit(job)
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _after_fork() -> None:
+    global _lock, _worker
+    _lock, _worker = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
