@@ -1,4 +1,7 @@
-"""What every Reader must keep, whatever its shape: `check_reader(reader, content)` in a format's test checks all of it."""
+"""What every Reader and every FileSystem must keep, whatever its format.
+
+`check_reader(reader, content)` and `check_filesystem(filesystem)` in a format's test check all of it.
+"""
 
 import random
 from collections.abc import Sequence
@@ -7,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.errors import DamagedError
+from imagefs.errors import DamagedError, NotFoundError
+from imagefs.nodes import ROOT_INO, FileSystem, Node
 from imagefs.readers import Reader, RunKind, set_nowait
 from imagefs.sources import FileSource, open_source
 
@@ -89,3 +93,75 @@ def _check_runs(reader: Reader, content: bytes, offset: int, end: int, missing: 
         assert (run.kind is RunKind.MISSING) == is_missing
         offset += run.length
     assert offset == end
+
+
+# --- file systems -----------------------------------------------------------------------------------------------------
+
+
+def check_filesystem(filesystem: FileSystem) -> dict[bytes, bytes]:
+    """An undamaged tree keeps the rules of `imagefs.nodes`, also with several threads.
+
+    Returns path -> content, or target of a link.
+    """
+    found = _walk(filesystem)
+    with ThreadPoolExecutor(4) as pool:
+        for other in [pool.submit(_walk, filesystem) for _ in range(4)]:
+            assert other.result() == found
+    usage = filesystem.usage()
+    assert usage.block_bytes > 0 and usage.blocks >= usage.free_blocks >= 0
+    with pytest.raises(NotFoundError):
+        filesystem.node((1 << 55) + 12_345)
+    return found
+
+
+def _walk(filesystem: FileSystem) -> dict[bytes, bytes]:
+    root = filesystem.root
+    assert root.ino == ROOT_INO and root.is_directory
+    assert filesystem.parent(root) == root
+    found: dict[bytes, bytes] = {}
+    inodes: dict[int, Node] = {ROOT_INO: root}
+    pending = [(b"", root)]
+    while pending:
+        path, directory = pending.pop()
+        entries = list(filesystem.entries(directory))
+        assert list(filesystem.entries(directory)) == entries, "the order changes"
+        assert len({name for name, _ in entries}) == len(entries), "a name stands twice"
+        assert filesystem.lookup(directory, b"no such name") is None
+        for name, node in entries:
+            assert name not in (b"", b".", b"..") and len(name) <= 255 and not {0, ord("/")} & set(name)
+            assert filesystem.lookup(directory, name) == node
+            assert 0 < node.ino < 1 << 63
+            if node.ino in inodes:
+                assert node.nlink > 1 and node.size == inodes[node.ino].size, "an inode number stands for two things"
+            inodes[node.ino] = node
+            _check_node(filesystem, directory, node)
+            whole = path + b"/" + name
+            if node.is_directory:
+                pending.append((whole, node))
+            found[whole] = _content(filesystem, node)
+    return found
+
+
+def _check_node(filesystem: FileSystem, directory: Node, node: Node) -> None:
+    """The number alone leads back to the node, and a directory to the one above it."""
+    again = filesystem.node(node.ino)
+    assert again[: Node._fields.index("locator")] == node[: Node._fields.index("locator")]
+    if node.is_directory:
+        assert filesystem.parent(node).ino == filesystem.parent(again).ino == directory.ino
+        assert [name for name, _ in filesystem.entries(again)] == [name for name, _ in filesystem.entries(node)]
+
+
+def _content(filesystem: FileSystem, node: Node) -> bytes:
+    if node.is_link:
+        target = filesystem.readlink(node)
+        assert len(target) == node.size
+        return target
+    if not node.is_file:
+        return b""
+    reader = filesystem.open(node)
+    assert reader.size == node.size
+    content = reader.pread(0, node.size)
+    assert len(content) == node.size
+    if node.start >= 0:
+        assert filesystem.reader.pread(node.start, node.size) == content
+    return content
