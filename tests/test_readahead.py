@@ -14,7 +14,7 @@ from imagefs.packed import PackedReader
 from imagefs.readahead import TASK_BYTES, WINDOW_BYTES
 from imagefs.readers import set_nowait
 
-BLOCK = 64 << 10
+BLOCK = 128 << 10
 """One block is one group; two are what is decoded in one go."""
 TASK = TASK_BYTES // BLOCK
 BLOCKS = 1000
