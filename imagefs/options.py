@@ -135,19 +135,25 @@ def split_words(text: str) -> list[str]:
     return [w for w in (*words, word) if w]
 
 
+def is_known(word: str) -> bool:
+    """Whether a word is an option of imagefs, or one of those that mount(8) and fstab put beside them."""
+    name = word.partition("=")[0]
+    return name in _VALUES or word in _FLAGS or name in HARMLESS or name.startswith(("x-", "X-", "comment"))
+
+
 def parse(texts: Iterable[str]) -> Options:
     """The options in one or more `-o` arguments; later words win. Raises UsageError that names the word."""
     values: dict[str, Any] = {}
     for word in (word for text in texts for word in split_words(text)):
-        name, equals, value = word.partition("=")
-        if name in _FLAGS and not equals:
-            values[_FLAGS[name][0]] = True
+        if not is_known(word):
+            raise UsageError(f"option {word!r} is not known; see imagefs mount --help")
+        name, _, value = word.partition("=")
+        if word in _FLAGS:
+            values[_FLAGS[word][0]] = True
         elif name in _VALUES:
             parser, takes, _ = _VALUES[name]
             try:
                 values[name] = parser(value)
             except ValueError:
                 raise UsageError(f"option {name}={value!s} is not understood: it takes {takes}") from None
-        elif not (name in HARMLESS or name.startswith(("x-", "X-", "comment"))):
-            raise UsageError(f"option {word!r} is not known; see imagefs mount --help")
     return Options(**values)

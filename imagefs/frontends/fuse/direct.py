@@ -41,7 +41,7 @@ _NEGATIVE = p.ENTRY_OUT.pack(0, 0, p.FOREVER, p.FOREVER, 0, 0) + bytes(p.ATTR.si
 _ATTR_HEAD = p.ATTR_OUT.pack(p.FOREVER, 0, 0)
 READ, LOOKUP, GETATTR = int(Op.READ), int(Op.LOOKUP), int(Op.GETATTR)
 _SILENT = frozenset((Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT))
-_DONE = frozenset((Op.RELEASE, Op.RELEASEDIR, Op.DESTROY))
+_DONE = (Op.RELEASE, Op.RELEASEDIR, Op.DESTROY)
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class DirectEngine:
             Op.READDIRPLUS: self._readdirplus,
             Op.READLINK: lambda number, _: (self._mount.readlink(number),),
             Op.OPENDIR: lambda number, _: (_OPENDIR_ANSWER,),
+            **dict.fromkeys(_DONE, lambda number, _: ()),
             Op.STATFS: self._statfs,
             Op.LSEEK: self._lseek,
         }
@@ -169,14 +170,12 @@ class DirectEngine:
 
     def _dispatch(self, device: int, unique: int, opcode: int, number: int, payload: memoryview) -> None:
         """Answer one request now, or hand it to a worker when it would wait."""
-        if opcode in _SILENT:
-            self._forget(opcode, number, payload)
-            return
-        if opcode == Op.INIT:
-            self._init(device, unique, payload)
+        handler = self._handlers.get(opcode)
+        if handler is None:
+            self._dispatch_rare(device, unique, opcode, number, payload)
             return
         try:
-            answer = self._answer(opcode, number, payload)
+            answer = handler(number, payload)
         except BlockingIOError:
             self._jobs.put(Job(device, unique, opcode, number, bytes(payload)))
         except (OSError, ImageError) as error:
@@ -186,19 +185,20 @@ class DirectEngine:
         else:
             self._send(device, unique, answer)
 
-    def _answer(self, opcode: int, number: int, payload: memoryview) -> Answer:
-        handler = self._handlers.get(opcode)
-        if handler is not None:
-            return handler(number, payload)
-        if opcode in _DONE:
-            return ()
-        raise OSError(errno.ENOSYS, "not known")  # OPEN, FLUSH and what writes: never asked again
+    def _dispatch_rare(self, device: int, unique: int, opcode: int, number: int, payload: memoryview) -> None:
+        """Requests without an answer, the first one, and those that are not known: they are never asked again."""
+        if opcode in _SILENT:
+            self._forget(opcode, number, payload)
+        elif opcode == Op.INIT:
+            self._init(device, unique, payload)
+        else:
+            self._error(device, unique, errno.ENOSYS)  # OPEN, FLUSH and what writes
 
     def _work(self) -> None:
         """A worker: the same handlers, allowed to wait."""
         while job := self._jobs.get():
             try:
-                answer = self._answer(job.opcode, job.number, memoryview(job.payload))
+                answer = self._handlers[job.opcode](job.number, memoryview(job.payload))
             except (OSError, ImageError) as error:
                 self._refuse(job.device, job.unique, error)
             except Exception:  # noqa: BLE001
