@@ -11,6 +11,7 @@ COMMANDS = {
     "mount": "show an image as a folder",
     "umount": "take a mount away",
     "list": "list the images that are mounted",
+    "run": "run a command that alone sees images as folders",
     "ls": "list files in an image",
     "tree": "draw the folders of an image",
     "cat": "write files of an image, or its decoded sectors, to standard output",

@@ -36,10 +36,15 @@ def run_command(name: str, words: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
+    command: list[str] = []
+    if getattr(module, "COMMAND_FOLLOWS", False) and "--" in words:
+        end = list(words).index("--")
+        words, command = words[:end], list(words[end + 1 :])
     try:
         args = parser.parse_intermixed_args(_without_dashes(words))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE_STATUS
+    args.command = command
     args.report = Report(getattr(args, "image", None) or "", quiet=args.quiet, verbose=args.verbose)
     return guarded(lambda: module.run(args), args.report)
 
@@ -109,11 +114,14 @@ def options_of(args: argparse.Namespace) -> "Options":
 
 @contextlib.contextmanager
 def opened(args: argparse.Namespace) -> Iterator["Image"]:
-    """The image of the arguments, closed at the end; what the probes answer goes to `args.answers` where there is one."""
-    options = options_of(args)
+    """The image of the arguments, closed at the end.
+
+    The parsed options are in `args.view` then; what the probes answer goes to `args.answers` where there is one.
+    """
+    args.view = options_of(args)
     from imagefs.image import open_image
 
-    with open_image(args.image, options, getattr(args, "answers", None)) as image:
+    with open_image(args.image, args.view, getattr(args, "answers", None)) as image:
         yield image
 
 

@@ -1,5 +1,6 @@
 """What is known of an image, as dictionaries that JSON can hold. Their keys stay; sizes are bytes, addresses sectors."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def facts_of(image: Image) -> tuple[Facts, ImageError | None]:
         failure = error
     facts = {
         "path": image.path,
-        "files": [{"path": source.name, "size": source.size} for source in image.sources],
+        "files": [{"path": os.path.abspath(source.name), "size": source.size} for source in image.sources],
         "formats": [{"name": entry.name, "title": entry.title} for entry in image.steps],
         "size": image.raw.size,
         "disc": _disc(image.disc) if image.disc else None,

@@ -1,8 +1,9 @@
 """Copy files out of an image, all of them or those named, without a mount.
 
 Without -C a folder named after the image is made in the current one; it must not exist yet. Folders, times, modes, links,
-hard links and holes come out as they are in the image; owners are yours. A file that is damaged is reported and left out,
-and so is one that is there already, unless --overwrite says otherwise. Nothing is ever written outside the folder.
+hard links and holes come out as they are in the image; owners are yours, and -o umask= takes permissions away. A file that
+is damaged is reported and left out, and so is one that is there already, unless --overwrite says otherwise. Nothing is ever
+written outside the folder.
 """
 
 import argparse
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         if progress.shown:
             progress.total = _bytes_in(tree, paths)
         target, fresh = _target(args)
-        with Unpacker(tree, target, args.report, progress, overwrite=args.overwrite, fresh=fresh) as unpacker:
+        overwrite, options = args.overwrite, args.view
+        with Unpacker(tree, target, args.report, progress, options, overwrite=overwrite, fresh=fresh) as unpacker:
             for path in paths:
                 unpacker.unpack(path)
     status: int = args.report.status

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from imagefs.cli.output import Report, is_plain, printable
 from imagefs.errors import ImageError
 from imagefs.nodes import FileSystem, Node
+from imagefs.options import Options
 
 _TYPES = {
     stat.S_IFREG: ("file", ""),
@@ -24,10 +25,10 @@ _PROGRAM = "01;32"
 
 
 class Listing:
-    """How the entries of one image are shown: the long form or names alone."""
+    """How the entries of one image are shown: the long form or names alone, owners and modes as the options have them."""
 
-    def __init__(self, tree: FileSystem, report: Report, *, long: bool) -> None:
-        self._tree, self._report, self._long = tree, report, long
+    def __init__(self, tree: FileSystem, report: Report, options: Options, *, long: bool) -> None:
+        self._tree, self._report, self._options, self._long = tree, report, options, long
         self._plain = is_plain(sys.stdout)
         self._escape = bool(sys.stdout and sys.stdout.isatty())
 
@@ -36,13 +37,23 @@ class Listing:
         if not self._long:
             yield from (self.name(name, node) + "\n" for name, node in entries)
             return
-        rows = [_columns(node) for _, node in entries]
+        rows = [_columns(self.shown(node)) for _, node in entries]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for (name, node), row in zip(entries, rows, strict=True):
             mode, links, owner, group, size, date = (text.rjust(width) for text, width in zip(row, widths, strict=True))
             target = self.target(node, folder + b"/" + name)
             arrow = "" if target is None else " -> " + self.text(target)
             yield f"{mode} {links} {owner} {group} {size} {date} {self.name(name, node)}{arrow}\n"
+
+    def shown(self, node: Node) -> Node:
+        """The node with the owner and the permissions that a mount with these options gives it."""
+        options = self._options
+        mode = node.mode
+        if not node.is_link:
+            mode &= ~0o7777 | (options.directory_mask if node.is_directory else options.file_mask)
+        uid = node.uid if options.uid is None else options.uid
+        gid = node.gid if options.gid is None else options.gid
+        return node._replace(mode=mode, uid=uid, gid=gid)
 
     def name(self, name: bytes, node: Node) -> str:
         """A name, in its colour and without control characters where it goes to a terminal."""

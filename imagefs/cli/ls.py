@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         files, folders = _named(tree, args)
         headings = args.recursive or len(args.paths) > 1
         groups = _groups(tree, folders, args)
-        listing = Listing(tree, args.report, long=args.long)
+        listing = Listing(tree, args.report, args.view, long=args.long)
         if args.json:
             _write_json(files, groups, listing)
         else:
@@ -85,6 +85,6 @@ def _write_json(files: Entries, groups: Iterator[Group], listing: Listing) -> No
 
     before = "[\n"
     for path, node in entries():
-        write(f"{before} {json.dumps(record(path, node, listing.target(node, path)))}")
+        write(f"{before} {json.dumps(record(path, listing.shown(node), listing.target(node, path)))}")
         before = ",\n"
     write("[]\n" if before == "[\n" else "\n]\n")

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     with opened_tree(args) as tree:
         path = raw_path(args.path)
         top = resolve(tree, path, follow=True)
-        listing = Listing(tree, args.report, long=False)
+        listing = Listing(tree, args.report, args.view, long=False)
         write((listing.name(path, top) if path else args.image) + "\n")
         folders = files = 0
         for line, node in draw(tree, top, path, listing, args.report):

@@ -17,6 +17,7 @@ from imagefs.cli.paths import join, walk
 from imagefs.cli.progress import Progress
 from imagefs.errors import DamagedError, ImageError, NotFoundError
 from imagefs.nodes import FileSystem, Node
+from imagefs.options import Options
 from imagefs.readers import Reader, RunKind
 
 PIECE_BYTES = 1 << 20
@@ -32,9 +33,9 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 class Unpacker:
     """Copies files of `tree` into the folder `target`, which exists. What fails is reported, and the rest goes on.
 
-    Modes are the image's less set-id bits and the umask, times are the image's, owners are the user's. With `fresh` the
-    target gets mode and times of the image's root. A context manager: links and the folders' own modes and times are made
-    at a regular end.
+    Modes are the image's less set-id bits, the user's umask and what the options take away; times are the image's, owners
+    the user's. With `fresh` the target gets mode and times of the image's root. A context manager: links and the folders'
+    own modes and times are made at a regular end.
     """
 
     def __init__(
@@ -43,14 +44,16 @@ class Unpacker:
         target: str,
         report: Report,
         progress: Progress,
+        options: Options,
         *,
         overwrite: bool = False,
         fresh: bool = False,
     ) -> None:
         self._tree, self._report, self._progress, self._overwrite = tree, report, progress, overwrite
         self._top = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._umask = os.umask(0)
-        os.umask(self._umask)
+        umask = os.umask(0)
+        os.umask(umask)
+        self._file_mask, self._folder_mask = options.file_mask & ~umask, options.directory_mask & ~umask
         self._part = b".imagefs-%d.part" % os.getpid()
         self._folders: dict[bytes, Node] = {b"": tree.root} if fresh else {}
         self._links: list[tuple[bytes, bytes, Node]] = []
@@ -225,7 +228,7 @@ class Unpacker:
             return
         self._check_vacant(folder, name)
         with self._named_when_whole(folder, name) as part:
-            os.mknod(part, kind | (node.mode & 0o777), node.rdev, dir_fd=folder)
+            os.mknod(part, kind | self._mode(node), node.rdev, dir_fd=folder)
             os.utime(part, ns=(node.atime, node.mtime), dir_fd=folder, follow_symlinks=False)
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -255,8 +258,9 @@ class Unpacker:
             raise FileExistsError(errno.EEXIST, "it is there already; --overwrite replaces it")
 
     def _mode(self, node: Node) -> int:
-        """The image's permission bits less the umask; where the image has no owners, the owner may write as well."""
-        return (node.mode & 0o777 | (0o200 if node.uid < 0 else 0)) & ~self._umask
+        """The image's permission bits less the masks; where the image has no owners, the owner may write as well."""
+        mode = node.mode & 0o777 | (0o200 if node.uid < 0 else 0)
+        return mode & (self._folder_mask if node.is_directory else self._file_mask)
 
 
 def pieces(reader: Reader, look: int | None) -> Iterator[tuple[int, int, bool]]:
@@ -266,21 +270,19 @@ def pieces(reader: Reader, look: int | None) -> Iterator[tuple[int, int, bool]]:
     """
     offset = 0
     while offset < reader.size:
-        length = 0
-        room = min(PIECE_BYTES, reader.size - offset)
-        for index, run in enumerate(reader.runs(offset, reader.size - offset)):
+        length, room = 0, min(PIECE_BYTES, reader.size - offset)
+        # Of the piece alone: to find the end of a run a reader may have to look at every block in it.
+        for index, run in enumerate(reader.runs(offset, room)):
             if run.kind is RunKind.ZERO:
                 break
             length += run.length
-            if length >= room or index + 1 == look:
+            if index + 1 == look:
                 length = room
                 break
-        if length:
-            length = min(length, room)
-            yield offset, length, False
-        else:
-            length = run.length
-            yield offset, length, True
+        is_hole = not length
+        if is_hole:
+            length = next(reader.runs(offset, reader.size - offset)).length
+        yield offset, length, is_hole
         offset += length
 
 

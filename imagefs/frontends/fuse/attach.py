@@ -47,7 +47,7 @@ def attach(image: str, mountpoint: str, options: Options) -> int:
     check_allow_other(options)
     if os.geteuid() == 0:
         try:
-            return _mount(fsname_of(image), mountpoint, options)
+            return mount_directly(image, mountpoint, options)
         except PermissionError:
             pass  # root without the right to mount: a container; fusermount3 may still work
     return _fusermount(fsname_of(image), mountpoint, options)
@@ -57,8 +57,9 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _mount(source: str, mountpoint: str, options: Options) -> int:
-    """mount(2) with a descriptor of our own."""
+def mount_directly(image: str, mountpoint: str, options: Options) -> int:
+    """mount(2) with a descriptor of our own: for root, and inside a user namespace. Raises OSError."""
+    source = fsname_of(image)
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     mode = stat.S_IFMT(os.stat(mountpoint).st_mode)
     words = f"fd={device},rootmode={mode:o},user_id={os.geteuid()},group_id={os.getegid()},default_permissions"
