@@ -75,8 +75,15 @@ class Candidate:
             return b""
 
     def tail(self, length: int) -> bytes:
-        """The last `length` bytes, fewer when there are no more."""
-        return self.at(max(0, self.reader.size - length), length)
+        """The last `length` bytes, fewer when there are no more.
+
+        None at all where the whole of a long stream would have to be decoded for them and the name is one of an image that has
+        nothing there: looking for a footer would cost more than all that follows.
+        """
+        start = max(0, self.reader.size - length)
+        if self.extension in _WITHOUT_FOOTER and self.reader.is_far(start):
+            return b""
+        return self.at(start, length)
 
     def exactly(self, offset: int, length: int) -> bytes:
         """A range that must be there. Raises DamagedError."""
@@ -91,6 +98,7 @@ class Candidate:
 
 
 _HEAD_BYTES = 4096
+_WITHOUT_FOOTER = ("iso", "img", "bin", "raw", "dd", "udf")
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,9 @@ class Format:
     mime: tuple[str, ...] = ()
     reads: str = ""
     lacks: str = ""
+    trees: tuple[str, ...] = ()
+    """Of a file system that may share its volume with others, which describe the same files: the trees it may show, the
+    richest first, as `-o tree=` names them."""
     describes: tuple[str, ...] = ()
     """Extensions of data files that a descriptor of this format may stand beside (cue: bin, img ...)."""
     parts: Callable[[Candidate], Sequence[str]] | None = None

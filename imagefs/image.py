@@ -16,7 +16,7 @@ from imagefs.nodes import FileSystem, Node
 from imagefs.options import Options
 from imagefs.readers import Reader
 from imagefs.sources import FileSource, Folder, open_source, open_split
-from imagefs.tree import show
+from imagefs.tree import richest, show
 from imagefs.volumes import Volume
 
 
@@ -143,7 +143,7 @@ class Image:
         failed: ImageError | None = None
         wanted = self._wanted_volumes()
         for volume in wanted:
-            if shown and volume.session != shown[0][0].session:
+            if shown and volume.session != shown[0][0].session and not self._shows_all_sessions:
                 break
             try:
                 filesystem = self.open_filesystem(volume)
@@ -157,6 +157,11 @@ class Image:
         if not shown and failed is not None:
             raise failed
         return shown
+
+    @property
+    def _shows_all_sessions(self) -> bool:
+        """The areas of a GD-ROM are discs of their own; the sessions of other discs are states of one."""
+        return self.disc is not None and self.disc.medium == "GD-ROM"
 
     def _wanted_volumes(self) -> Sequence[Volume]:
         options, volumes = self.options, self.volumes
@@ -176,10 +181,26 @@ class Image:
     def open_filesystem(self, volume: Volume) -> FileSystem | None:
         """The richest tree of a volume, None when nothing recognises it."""
         candidate = Candidate(volume.reader, "", None, volume.origin)
-        for _, entry in matches(candidate, Layer.FILESYSTEM, self.answers):
-            opened: FileSystem = self._open_format(entry, candidate)
-            return opened
-        return None
+        found = [entry for _, entry in matches(candidate, Layer.FILESYSTEM, self.answers)]
+        if found and found[0].trees:
+            return self._open_richest([entry for entry in found if entry.trees], candidate)
+        opened: FileSystem | None = self._open_format(found[0], candidate) if found else None
+        return opened
+
+    def _open_richest(self, sides: Sequence[Format], candidate: Candidate) -> FileSystem:
+        """Of file systems that describe the same files, the one that shows most, or that has the tree asked for."""
+        wanted = [entry for entry in sides if self.options.tree in (None, *entry.trees)]
+        if not wanted:
+            titles = " and ".join(entry.title for entry in sides)
+            raise NotFoundError(f"no tree={self.options.tree} is found in the volume; it is {titles}")
+        opened: list[FileSystem] = []
+        failed: list[tuple[Format, ImageError]] = []
+        for entry in wanted:
+            try:
+                opened.append(self._open_format(entry, candidate))
+            except ImageError as error:
+                failed.append((entry, error))
+        return richest(opened, failed)
 
     @property
     def audio(self) -> list[Track]:

@@ -9,6 +9,9 @@ NESTING_DEPTH = 4
 DESCRIPTOR_BYTES = 1 << 20
 """A text descriptor (CUE): a disc of 99 tracks with CD-TEXT in every field is below 100 KiB."""
 
+DESCRIPTOR_TOKENS = 1 << 17
+"""Words of a text descriptor (TOC): 99 tracks with CD-TEXT in eight languages and 99 indexes each have fewer than 60,000."""
+
 DISC_TRACKS = 99 * 99
 """99 tracks in each of 99 sessions are all that a table of contents can name."""
 
@@ -26,6 +29,18 @@ TABLE_BYTES = 1 << 28
 
 BLOCK_BYTES = 32 << 20
 """One packed block: it is decoded whole, so this bounds what a 4 KiB read can cost."""
+
+HUNKS = 1 << 20
+"""Hunks of a CHD that a file may have however small it is, since runs of equal ones take next to nothing in its map."""
+
+HUNK_HOPS = 64
+"""Hunks of a CHD that are each the same as another; writers point at the first of all."""
+
+PARENTS = 32
+"""Images of which each is the difference to the next."""
+
+METADATA = 4096
+"""Metadata entries of one CHD: a disc of 99 tracks has 99."""
 
 DECODER_BYTES = 96 << 20
 """What a decoder of xz may allocate: the dictionary of `xz -9` is 64 MiB."""
@@ -63,6 +78,39 @@ SESSIONS = 256
 BOOT_ENTRIES = 64
 """El Torito entries."""
 
+RECOGNITION_SLOTS = 64
+"""Structures of a UDF recognition sequence: a bridge disc has about ten."""
+
+DESCRIPTOR_BLOCKS = 4096
+"""Blocks of one UDF volume descriptor sequence; writers reserve 16 to 64."""
+
+DESCRIPTOR_JUMPS = 64
+"""Volume descriptor pointers that are followed, and file sets."""
+
+INDIRECTIONS = 1024
+"""Versions of a UDF file entry on write-once media, as Linux."""
+
+ALLOCATION_CHAIN = 1 << 16
+"""Blocks of allocation descriptors of one UDF file: 16 million extents with blocks of 2 KiB."""
+
+ALLOCATIONS = 1 << 18
+"""Extents of one UDF file that do not adjoin: 64 GiB in fragments of 256 KiB."""
+
+VAT_BLOCKS = 600
+"""Blocks before the last one in which the virtual allocation table of a UDF disc is sought: run-out, lost ends."""
+
+VAT_PADDING_BYTES = 64 << 20
+"""Zeros after the end of a UDF disc that are skipped to find its last block."""
+
+VAT_ENTRIES = 1 << 24
+"""Blocks that a virtual allocation table may list."""
+
+SPARING_BYTES = 1 << 20
+"""A sparing table: the 16-bit count of its entries allows for half as much."""
+
+RESYNCS = 1 << 14
+"""Places of one damaged directory at which the next entry is looked for."""
+
 SPLIT_PARTS = 10_000
 """Parts of a split image: .001 to .9999."""
 
@@ -75,5 +123,29 @@ CACHED_ENTRIES = 1 << 16
 SEARCHED_ENTRIES = 1 << 20
 """Entries that are looked through for what only a walk of the tree can find: a hard link's inode, a boot image's file."""
 
+LINK_RECORD_BYTES = 16 << 10
+"""The path components of a UDF link: two bytes for each letter of the longest target, and a header for each name."""
+
+XATTRS = 1024
+"""Extended attributes of one file; XATTR_LIST_MAX of Linux holds about as many names."""
+
 XATTR_BYTES = 64 << 10
 """XATTR_SIZE_MAX of Linux."""
+
+UNPACKED_BYTES = 16 << 30
+"""What a compressed file may give however small it is: an empty disk of 16 GiB is a legal image, and passes in seconds."""
+
+UNPACKED_RATIO = 500
+"""How many times larger than its file a content beyond UNPACKED_BYTES may be, where a pass over it is needed."""
+
+PIECES = 1 << 22
+"""Members, frames or blocks of a compressed file: 256 GiB in pieces of 64 KiB."""
+
+CHECKPOINTS = 512
+"""States of a decoder that are kept for one image: 40 KiB each, 20 MiB together."""
+
+BROKEN_PIECES = 1024
+"""Broken pieces of a compressed file that are remembered; the others are decoded again to find that they are."""
+
+WINDOW_BYTES = 128 << 20
+"""What a decoder of zstd may look back: the most that `zstd --long` needs and the program itself accepts unasked."""

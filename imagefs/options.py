@@ -14,6 +14,8 @@ TREES = ("rr", "joliet", "evd", "iso", "udf", "hfs")
 LAYOUTS = ("auto", "flat", "tree")
 MAPS = ("normal", "off", "acorn")
 ENGINES = ("direct", "pyfuse3")
+MOST_THREADS = 64
+"""Serving threads of one mount: beyond the number of processors they gain nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Options:
     engine: str = "direct"  # one of ENGINES
     threads: int = 2  # serving threads of the direct engine
 
+    @property
+    def file_mask(self) -> int:
+        """The permission bits that files keep."""
+        return 0o7777 & ~((self.umask or 0) if self.fmask is None else self.fmask)
+
+    @property
+    def directory_mask(self) -> int:
+        """The permission bits that directories keep."""
+        return 0o7777 & ~((self.umask or 0) if self.dmask is None else self.dmask)
+
 
 def _number(text: str) -> int:
     value = int(text, 10)
@@ -52,6 +64,36 @@ def _positive(text: str) -> int:
     if not value:
         raise ValueError
     return value
+
+
+def _threads(text: str) -> int:
+    value = _positive(text)
+    if value > MOST_THREADS:
+        raise ValueError
+    return value
+
+
+def _owner(text: str, named: Callable[[str], int]) -> int:
+    """A uid or gid by number or name; -1 is nobody's."""
+    try:
+        value = _number(text) if text.isdigit() else named(text)
+    except KeyError:
+        raise ValueError("no such name") from None
+    if value >= (1 << 32) - 1:
+        raise ValueError
+    return value
+
+
+def _user(text: str) -> int:
+    import pwd
+
+    return _owner(text, lambda name: pwd.getpwnam(name).pw_uid)
+
+
+def _group(text: str) -> int:
+    import grp
+
+    return _owner(text, lambda name: grp.getgrnam(name).gr_gid)
 
 
 def _octal(text: str) -> int:
@@ -78,8 +120,9 @@ def _codec(text: str) -> str:
     import codecs
 
     try:
+        b"A".decode(text)  # Python has codecs that are no character sets (hex, zip)
         return codecs.lookup(text).name
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise ValueError("a character set that Python knows") from None
 
 
@@ -91,13 +134,13 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "session": (_positive, "N", "show session N of a multi-session disc"),
     "map": (_map, "normal|off|acorn", "how plain ISO 9660 names are shown"),
     "iocharset": (_codec, "NAME", "character set of names that are not Unicode in the image"),
-    "uid": (_number, "N", "owner of every file"),
-    "gid": (_number, "N", "group of every file"),
+    "uid": (_user, "N|NAME", "owner of every file"),
+    "gid": (_group, "N|NAME", "group of every file"),
     "umask": (_octal, "OCTAL", "permission bits to take away from everything"),
     "fmask": (_octal, "OCTAL", "permission bits to take away from files"),
     "dmask": (_octal, "OCTAL", "permission bits to take away from directories"),
     "engine": (_one_of(ENGINES), "|".join(ENGINES), "who speaks to the kernel"),
-    "threads": (_positive, "N", "serving threads of the direct engine (default 2)"),
+    "threads": (_threads, "N", "serving threads of the direct engine (default 2)"),
 }
 _FLAGS = {
     "allow_other": ("allow_other", "let other users in (fuse.conf must allow it)"),
@@ -138,7 +181,7 @@ def split_words(text: str) -> list[str]:
 def is_known(word: str) -> bool:
     """Whether a word is an option of imagefs, or one of those that mount(8) and fstab put beside them."""
     name = word.partition("=")[0]
-    return name in _VALUES or word in _FLAGS or name in HARMLESS or name.startswith(("x-", "X-", "comment"))
+    return name in _VALUES or word in _FLAGS or name in HARMLESS or name.startswith(("x-", "X-")) or name == "comment"
 
 
 def parse(texts: Iterable[str]) -> Options:

@@ -113,6 +113,10 @@ class Reader(ABC):
                 return None
         return found
 
+    def is_far(self, offset: int) -> bool:
+        """Whether much has to be decoded, for seconds, before a byte at `offset` is there."""
+        return False
+
     def exactly(self, offset: int, length: int) -> bytes:
         """`length` bytes, or DamagedError when the reader ends before."""
         data = self.pread(offset, length)
@@ -287,6 +291,16 @@ class SectorReader(Reader):
         if skip:
             found[0] = found[0][skip:]
         return found
+
+
+def sectors_of(base: Reader, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> SectorReader:
+    """A SectorReader, with sectors inside of sectors collapsed: main channel and subcode, then user data in the former."""
+    if isinstance(base, SectorReader) and stride == base.user_bytes and not start % stride:
+        first = start // stride
+        if first + count <= base.count:
+            start, stride = base.start + first * base.stride, base.stride
+            return SectorReader(base.base, start, stride, base.user_offset + user_offset, user_bytes, count)
+    return SectorReader(base, start, stride, user_offset, user_bytes, count)
 
 
 class Extent(NamedTuple):

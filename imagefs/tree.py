@@ -1,4 +1,9 @@
-"""What a mount shows: one volume at the root, or several in folders, and audio tracks beside them.
+"""What a mount shows: of a volume the richest tree; one volume at the root, or several in folders, and audio tracks.
+
+A volume may describe its files in several trees, and in several file systems (a bridge disc has ISO 9660 and UDF). Shown is
+the one that `-o tree=` names, else the first of RICHNESS whose root is whole; failing that, the one that shows most. Rock
+Ridge comes before UDF, since the UDF side that mkisofs writes has no links and cuts names; UDF comes before Joliet, since an
+installer's ISO 9660 side may be one README.TXT that says to use UDF: such a stub is never shown for a damaged UDF side.
 
 The rules (`-o layout=`):
 auto  one volume: its root is the root. Several: a folder each, `1-LABEL`, without a label `1-iso9660`. Audio tracks are
@@ -14,9 +19,15 @@ import stat
 from collections.abc import Mapping, Sequence
 
 from imagefs import limits
-from imagefs.errors import NotFoundError
+from imagefs.errors import DamagedError, ImageError, NotFoundError, message_of
+from imagefs.formats import Format
 from imagefs.nodes import INO_BITS, ROOT_INO, FileSystem, Node, Usage
 from imagefs.readers import Reader, ZeroReader
+
+RICHNESS = ("rr", "udf", "hfs", "joliet", "evd", "iso")
+"""The trees that may describe the same files, the one that tells most of them first."""
+
+_STUB_NAME, _STUB_BYTES = b"readme.txt", 2048
 
 EXTRAS = 127
 """The volume number of the files that are made up here: the highest that keeps inode numbers positive."""
@@ -152,6 +163,53 @@ class Tree(FileSystem):
         return Usage(block, -(-blocks // block), free // block, sum(u.files for u in parts))
 
 
+def richest(opened: Sequence[FileSystem], failed: Sequence[tuple[Format, ImageError]]) -> FileSystem:
+    """The one of several file systems of a volume that is shown; `failed` are those that could not be opened.
+
+    Raises the first error when none could, or when all that is left is a stub.
+    """
+    if not opened or (failed and all(map(_is_stub, opened))):
+        raise failed[0][1]
+    if len(opened) == 1 and not failed:
+        return opened[0]
+    states = {filesystem.tree: _state(filesystem) for filesystem in opened}
+    shown = min(opened, key=lambda filesystem: (states[filesystem.tree], RICHNESS.index(filesystem.tree)))
+    rank = RICHNESS.index(shown.tree)
+    remarks = [
+        f"its {entry.title} side cannot be read: {message_of(error)}"
+        for entry, error in failed
+        if RICHNESS.index(entry.trees[0]) < rank
+    ]
+    remarks += [
+        f"its {other.kind} side ({other.tree}) is not shown: the root directory is damaged or empty"
+        for other in opened
+        if RICHNESS.index(other.tree) < rank
+    ]
+    shown.warnings = (*remarks, *shown.warnings)
+    return shown
+
+
+def _state(filesystem: FileSystem) -> int:
+    """How much a tree's root shows, the best first: whole, damaged, empty, a stub."""
+    try:
+        entries = filesystem.entries(filesystem.root)
+    except DamagedError:
+        return 1
+    return 2 if not entries else 3 if _is_stub(filesystem) else 0
+
+
+def _is_stub(filesystem: FileSystem) -> bool:
+    """Whether all that a tree holds is a file that says to use another one."""
+    try:
+        entries = filesystem.entries(filesystem.root)
+    except DamagedError:
+        return False
+    if len(entries) != 1:
+        return False
+    name, node = entries[0]
+    return name.lower() == _STUB_NAME and node.is_file and node.size <= _STUB_BYTES
+
+
 def folder_name(number: int, filesystem: FileSystem) -> bytes:
     """`1-LABEL`, or `1-kind` without a label; never a `/` or NUL, at most 255 bytes."""
     label = filesystem.label.replace("/", "_").replace("\0", "_").strip() or filesystem.kind
@@ -174,5 +232,6 @@ def show(
         if not extras:
             return volumes[0][1]
         return Tree([Member(1, b"", volumes[0][1])], extras, merged=True, mtime=mtime)
-    members = [Member(i, folder_name(number, fs), fs) for i, (number, fs) in enumerate(volumes[: EXTRAS - 1], 1)]
+    ordered = sorted(volumes, key=lambda volume: volume[0])
+    members = [Member(i, folder_name(number, fs), fs) for i, (number, fs) in enumerate(ordered[: EXTRAS - 1], 1)]
     return Tree(members, extras, merged=False, mtime=mtime)

@@ -18,9 +18,21 @@ def test_later_words_win_and_empty_ones_do_not_matter() -> None:
     assert parse([]) == Options()
 
 
+def test_masks_leave_what_is_not_taken_away() -> None:
+    assert (Options().file_mask, Options().directory_mask) == (0o7777, 0o7777)
+    options = parse(["umask=022,dmask=077"])
+    assert (options.file_mask, options.directory_mask) == (0o7755, 0o7700)
+    assert parse(["umask=077,fmask=0"]).file_mask == 0o7777
+
+
 def test_words_of_mount_and_fstab_are_accepted() -> None:
     words = "rw,nodev,nosuid,defaults,nofail,_netdev,relatime,user,comment=hello"
     assert parse([words, "x-systemd.automount,x-gvfs-show,X-mount.mkdir"]) == Options()
+
+
+def test_owners_are_numbers_or_names() -> None:
+    assert parse(["uid=root,gid=root"]) == Options(uid=0, gid=0)
+    assert parse(["uid=4294967294"]).uid == 4294967294
 
 
 def test_names_that_mount_knows_for_iso9660() -> None:
@@ -35,8 +47,15 @@ def test_names_that_mount_knows_for_iso9660() -> None:
     ("word", "said"),
     [
         ("colour=red", "'colour=red' is not known"),
-        ("uid=root", "uid=root is not understood: it takes N"),
+        ("uid=no such user", "uid=no such user is not understood: it takes N|NAME"),
+        ("gid=no such group", "gid=no such group is not understood: it takes N|NAME"),
         ("uid=-1", "uid=-1 is not understood"),
+        ("uid=", "uid= is not understood"),
+        ("uid=4294967295", "uid=4294967295 is not understood"),
+        ("gid=4294967296", "gid=4294967296 is not understood"),
+        ("threads=65", "threads=65 is not understood"),
+        ("iocharset=hex", "iocharset=hex is not understood"),
+        ("commentary", "'commentary' is not known"),
         ("umask=999", "umask=999 is not understood: it takes OCTAL"),
         ("tree=ntfs", "tree=ntfs is not understood: it takes rr|joliet|evd|iso|udf|hfs"),
         ("volume=0", "volume=0 is not understood"),

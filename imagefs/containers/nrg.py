@@ -41,7 +41,7 @@ from imagefs.disc import Disc, Session, Track, TrackKind, cdtext
 from imagefs.disc.address import first_lba
 from imagefs.disc.chunks import BIG_ENDIAN, Chunk, chunks
 from imagefs.disc.layouts import layout_of
-from imagefs.disc.model import FIRST_GAP, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import FIRST_GAP, FRAMES_PER_SECOND, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -173,7 +173,7 @@ def _table(data: bytes, *, is_v2: bool) -> dict[tuple[int, int], int]:
 
 def _lba_of_msf(msf: bytes) -> int:
     minute, second, frame = map(_bcd, msf)
-    return (minute * 60 + second) * 75 + frame - LEAD_IN_LBA
+    return (minute * 60 + second) * FRAMES_PER_SECOND + frame - LEAD_IN_LBA
 
 
 # --- tracks ---------------------------------------------------------------------------------------------------------------

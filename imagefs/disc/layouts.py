@@ -23,7 +23,7 @@ Sources: ECMA-130 §14 and §20-22; Philips/Sony CD-ROM XA.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from imagefs.disc.model import DATA_BYTES, LEAD_IN_LBA, TrackKind
+from imagefs.disc.model import DATA_BYTES, FRAMES_PER_SECOND, LEAD_IN_LBA, TrackKind
 
 Peek = Callable[[int, int], bytes]
 """(offset, length) -> what is there of a range, never an error."""
@@ -107,7 +107,7 @@ def _lba_of(header: bytes) -> int | None:
     minute, second, frame = (10 * (byte >> 4) + (byte & 15) for byte in header[:3])
     if any(byte & 15 > 9 or byte > 0x99 for byte in header[:3]) or second > 59 or frame > 74:
         return None
-    lba = (minute * 60 + second) * 75 + frame - LEAD_IN_LBA
+    lba = (minute * 60 + second) * FRAMES_PER_SECOND + frame - LEAD_IN_LBA
     return lba if minute < 90 else lba - 450_000  # from 90:00:00 on: the lead-in, before LBA -150
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imagefs.disc.samples import SwappedReader
-from imagefs.readers import Extent, Reader, SectorReader, joined, slice_of
+from imagefs.readers import Extent, Reader, joined, sectors_of, slice_of
 
 DATA_BYTES = 2048
 AUDIO_BYTES = 2352
@@ -80,9 +80,7 @@ class Track:
         if self.sector_bytes == size and not self.user_offset:
             user = slice_of(self.stored, first * size, count * size)
         else:
-            user = SectorReader(
-                self.stored, first * self.sector_bytes, self.sector_bytes, self.user_offset, size, count
-            )
+            user = sectors_of(self.stored, first * self.sector_bytes, self.sector_bytes, self.user_offset, size, count)
         return SwappedReader(user) if self.big_endian and not self.is_data else user
 
     @functools.cached_property

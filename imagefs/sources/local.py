@@ -42,7 +42,9 @@ class FileSource(Source):
         return self._view
 
     def pread(self, offset: int, length: int) -> bytes:
-        length = max(0, min(length, self.size - offset))
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
         if self._nowait and is_nowait():
             return self._pread_nowait(offset, length)
         data = os.pread(self._fd, min(length, _PIECE), offset)
@@ -60,8 +62,6 @@ class FileSource(Source):
         return b"".join(parts)
 
     def _pread_nowait(self, offset: int, length: int) -> bytes:
-        if not length:
-            return b""
         buffer = bytearray(min(length, _PIECE))
         try:
             done = os.preadv(self._fd, [buffer], offset, self._nowait)

@@ -18,8 +18,8 @@ def open_split(folder: Folder, name: str) -> Reader | None:
 
     The first part is number 0 or 1. A number that is missing while a later one is there raises MissingPartError: an image
     that ends early would look whole. A later part alone (.002 and up) is refused with the name of the first one. An empty
-    part before the last raises DamagedError. Files with more or fewer than three digits are a split only when they are of
-    one size, as programs cut them, the last one perhaps shorter.
+    part before the last raises DamagedError; what a part has lost at its end is missing (`_whole_size`). Files with more or
+    fewer than three digits are a split only when they are of one size, as programs cut them, the last one perhaps shorter.
     """
     match = _NUMBERED.match(name)
     if not match:
@@ -59,9 +59,22 @@ def _are_cut_evenly(sources: list[FileSource]) -> bool:
 
 def _joined(names: list[str], sources: list[FileSource]) -> Reader:
     extents, position = [], 0
+    whole = _whole_size([source.size for source in sources[:-1]])
     for name, source in zip(names, sources, strict=True):
         if not source.size and source is not sources[-1]:
             raise DamagedError(None, f"its part {name!r} is empty")
         extents.append(Extent(position, source.size, source))
-        position += source.size
+        position += source.size if source is sources[-1] else max(source.size, whole)
     return ExtentReader(extents, position)
+
+
+def _whole_size(sizes: list[int]) -> int:
+    """The size that all parts but the last were cut to, 0 where they were not cut evenly.
+
+    When one alone is shorter than all the others, its end was lost (a download that stopped): joined as it is, it would
+    move all bytes behind it. A size of whole MiB is one that somebody chose.
+    """
+    largest = max(sizes)
+    shorter = [size for size in sizes if size < largest]
+    is_cut = len(shorter) == 1 and len(sizes) >= 3 and shorter[0] % (1 << 20) != 0
+    return largest if is_cut else 0

@@ -260,11 +260,28 @@ def test_pieces_cover_a_reader_and_find_its_holes():
     assert list(pieces(reader, None)) == want
     assert list(pieces(BytesReader(bytes(10)), 16)) == [(0, 10, False)]
     assert list(pieces(BytesReader(b""), 16)) == []
+    wide = ExtentReader(
+        [Extent(0, 3 * PIECE_BYTES, None), Extent(3 * PIECE_BYTES, 9, BytesReader(b"x" * 9))], 3 * PIECE_BYTES + 9
+    )
+    assert list(pieces(wide, None)) == [(0, 3 * PIECE_BYTES, True), (3 * PIECE_BYTES, 9, False)]
     big = ExtentReader([Extent(i * 4096, 4096, BytesReader(b"y" * 4096)) for i in range(600)], 600 * 4096)
     steps = [0, PIECE_BYTES, 2 * PIECE_BYTES, big.size]
     whole = [(a, b - a, False) for a, b in itertools.pairwise(steps)]
     assert list(pieces(big, 16)) == whole
     assert list(pieces(big, None)) == whole
+
+
+def test_a_piece_costs_no_look_at_what_lies_behind_it():
+    """Readers of packed blocks look at each block of a range to say where its runs end."""
+    asked = []
+
+    class Packed(BytesReader):
+        def runs(self, offset, length):
+            asked.append(length)
+            return super().runs(offset, length)
+
+    assert len(list(pieces(Packed(bytes(3 * PIECE_BYTES + 5)), None))) == 4
+    assert asked == [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES, 5]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")

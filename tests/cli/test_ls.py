@@ -72,6 +72,18 @@ def test_long_form_in_columns(imagefs: Imagefs, image: Path):
 
 
 @pytest.mark.foreign
+def test_owners_and_modes_are_those_of_a_mount_with_these_options(imagefs: Imagefs, image: Path):
+    words = ("-o", "uid=7,umask=022", "-o", "gid=8,fmask=0177")
+    rows = json.loads(imagefs("ls", "--json", *words, image, "docs", "run.sh", "link", "-l").out)
+    named = {row["path"]: (row["mode"], row["uid"], row["gid"]) for row in rows if "/" not in row["path"]}
+    assert named == {"run.sh": ("0600", 7, 8), "link": ("0777", 7, 8)}
+    (line,) = imagefs("ls", "-l", *words, image, "run.sh").out.decode().splitlines()
+    assert line.startswith("-rw------- 1 7 8 ")
+    folder = json.loads(imagefs("ls", "--json", "-o", "dmask=05", image).out)[0]
+    assert (folder["path"], folder["mode"]) == ("docs", "0750")
+
+
+@pytest.mark.foreign
 def test_recursive_has_a_heading_for_each_folder(imagefs: Imagefs, image: Path):
     want = f"""\
 .:

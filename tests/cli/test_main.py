@@ -104,7 +104,7 @@ def test_help_imports_nothing_heavy(words: list[str]):
         (["tree", "i", "a", "b"], "imagefs tree: unrecognized arguments: b; see imagefs tree --help"),
         (["ls", "-o"], "imagefs ls: argument -o: expected one argument; see imagefs ls --help"),
         (["ls", "-o", "ro,colour", "i"], "imagefs: i: option 'colour' is not known; see imagefs mount --help"),
-        (["ls", "-o", "uid=me", "i"], "imagefs: i: option uid=me is not understood: it takes N"),
+        (["ls", "-o", "uid=me", "i"], "imagefs: i: option uid=me is not understood: it takes N|NAME"),
         (
             ["ls", "--cache-size", "1T", "i"],
             "imagefs: i: --cache-size '1T' is not understood: it takes bytes, or a number with K, M or G",

@@ -91,7 +91,7 @@ def start(
     ]
     process = subprocess.Popen([*words, str(image), str(folder)], text=True, stderr=subprocess.PIPE)
     deadline = time.monotonic() + READY_SECONDS
-    while not (mounts_at(folder) and answers(folder)):
+    while not (answers(folder) and mounts_at(folder)):  # in this order: a dead mount is taken away in between
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise RuntimeError(f"no mount: status {process.wait()}: {process.communicate()[1]}")

@@ -80,6 +80,29 @@ def test_a_missing_part_is_named(tmp_path: Path, sizes: dict[str, int], opened: 
     assert caught.value.name == missing
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_a_part_has_lost_at_its_end_is_missing_and_moves_nothing(tmp_path: Path, cut: int) -> None:
+    content = pattern(30)
+    for number in range(1, 6):
+        part = content[(number - 1) * 14_000 : number * 14_000]
+        (tmp_path / f"a.{number:03d}").write_bytes(part[:9_000] if number == cut else part)
+    reader = open_split(Folder(str(tmp_path)), "a.001")
+    assert reader is not None
+    assert reader.size == len(content)
+    lost = range((cut - 1) * 14_000 + 9_000, cut * 14_000)
+    assert reader.exactly(0, lost.start) == content[: lost.start]
+    assert reader.exactly(lost.stop, len(content) - lost.stop) == content[lost.stop :]
+    for offset in (lost.start, lost.stop - 1):
+        with pytest.raises(DamagedError):
+            reader.pread(offset, 1)
+
+
+def test_a_first_part_of_a_size_that_somebody_chose_is_whole(tmp_path: Path) -> None:
+    reader = open_split(put(tmp_path, a_001=1 << 20, a_002=3 << 19, a_003=3 << 19, a_004=5), "a.001")
+    assert reader is not None
+    assert reader.size == (4 << 20) + 5
+
+
 def test_an_empty_part_in_the_middle_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"'a\.002' is empty"):
         open_split(put(tmp_path, a_001=5, a_002=0, a_003=5), "a.001")

@@ -30,10 +30,8 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.disc import TrackKind
 from imagefs.disc.layouts import Layout, layout_of
-from imagefs.disc.model import MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import FRAMES_PER_SECOND, MAX_SESSION, MAX_TRACK
 from imagefs.errors import DamagedError
-
-FRAMES = 75
 
 
 class Index(NamedTuple):
@@ -250,9 +248,9 @@ class _Parser:
         if not match:
             raise self._fail(f"{text[:40]!r} is no time (minutes:seconds:frames)")
         minutes, seconds, frames = map(int, match.groups())
-        if seconds > 59 or frames >= FRAMES:
+        if seconds > 59 or frames >= FRAMES_PER_SECOND:
             self.sheet.warn(self.line, f"{text} has too many seconds or frames")
-        return (minutes * 60 + seconds) * FRAMES + frames
+        return (minutes * 60 + seconds) * FRAMES_PER_SECOND + frames
 
     def _index(self, rest: str) -> None:
         track = self._current("INDEX")

@@ -77,6 +77,7 @@ FORMAT = Format(
     open=open_iso9660,
     extensions=("iso",),
     mime=("application/x-iso9660-image", "application/vnd.efi.iso", "application/x-cd-image"),
+    trees=("rr", "joliet", "evd", "iso"),
     reads="levels 1 to 4, Rock Ridge, Joliet, ISO 9660:1999, zisofs, multi-session, El Torito, High Sierra",
     lacks="CD-i",
 )

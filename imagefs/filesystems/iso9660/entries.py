@@ -53,6 +53,10 @@ _IN_SECTOR = SECTOR_BYTES - 1
 _SEARCHES = 64
 """Broken places of one directory after which the next record is looked for byte by byte."""
 
+_AREAS_PER_BYTE = 64
+"""Bytes of continuation areas for each byte of a directory, besides what one record may have: a link of 4 KiB on every
+short record needs 60."""
+
 _DIRECTORY_MODE = stat.S_IFDIR | 0o555
 _FILE_MODE = stat.S_IFREG | 0o555
 _LINK_MODE = stat.S_IFLNK | 0o777
@@ -83,6 +87,22 @@ class Attributes(NamedTuple):
     gid: int = NOBODY
 
 
+class _Found:
+    """What was found in a directory so far: its entries, the first thing that is wrong with it, and how many things are."""
+
+    def __init__(self, directory: Directory, continuations: susp.Continuations) -> None:
+        self.entries: list[Entry] = []
+        self.fault: DamagedError | None = None
+        self.faults = 0
+        self.continuations = continuations
+        self._base = directory.address
+
+    def add_fault(self, at: int, why: str) -> None:
+        """Something is wrong with the record at byte `at` of the directory."""
+        self.fault = self.fault or DamagedError(self._base + at, why)
+        self.faults += 1
+
+
 class Parser(RecordReader):
     """Makes the nodes of one tree from its records. Immutable; all methods may run in many threads at once."""
 
@@ -95,16 +115,17 @@ class Parser(RecordReader):
 
     def listing(self, data: bytes, directory: Directory) -> tuple[list[Entry], DamagedError | None]:
         """The entries in the bytes of a directory, and what is wrong with it when those are not all."""
-        found: list[Entry] = []
+        most = limits.CE_BYTES + _AREAS_PER_BYTE * len(data)
+        found = _Found(directory, susp.Continuations(self._reader, self._block_bytes, most))
         read = self._read_names if self._skip is None else self._read_rock_ridge
-        fault = read(data, directory, found)
-        return self._named(found, data, directory), fault
+        read(data, directory, found)
+        return self._named(found.entries, data, directory), found.fault
 
-    def _read_rock_ridge(self, data: bytes, directory: Directory, found: list[Entry]) -> DamagedError | None:
+    def _read_rock_ridge(self, data: bytes, directory: Directory, found: _Found) -> None:
         fixed, entry_at, px_at, times = self._fixed.unpack_from, _ENTRY.unpack_from, _PX.unpack_from, self._times
-        new, append = tuple.__new__, found.append
+        new, append = tuple.__new__, found.entries.append
         block, skip, volume_number, image_end = self._block_bytes, self._skip or 0, self._volume, self._reader.size
-        base, fault, faults, at, end = directory.address, None, 0, 0, len(data)
+        base, at, end = directory.address, 0, len(data)
         while at < end:
             length = data[at]
             stop = at + length
@@ -112,12 +133,7 @@ class Parser(RecordReader):
                 length < RECORD_BYTES or stop > end or (at & _IN_SECTOR) + length > SECTOR_BYTES
                 or data[at + 32] + 33 > length
             ) and not self.is_joined(data, at):  # fmt: skip
-                at, broken = self.resume(data, at, search=faults < _SEARCHES)
-                if broken:
-                    fault, faults = (
-                        fault or DamagedError(base + stop - length, "a directory record is broken"),
-                        faults + 1,
-                    )
+                at = self._after_broken(data, at, found)
                 continue
             name_length = data[at + 32]
             if name_length == 1 and data[at + 33] < 2:
@@ -151,10 +167,7 @@ class Parser(RecordReader):
                     break
                 use = following
             if stop - use >= RECORD_BYTES and self.swallows(data, use, stop):
-                fault, faults = (
-                    fault or DamagedError(base + at, "the length of a directory record is wrong"),
-                    faults + 1,
-                )
+                found.add_fault(at, "the length of a directory record is wrong")
                 at, _ = self.resume(data, at)
                 continue
             xar, extent, size, _, flags, interleave, volume = fixed(data, at)
@@ -181,14 +194,13 @@ class Parser(RecordReader):
                 at = stop
             else:
                 at = self._add(data, at, directory, found)
-        return fault
 
-    def _read_names(self, data: bytes, directory: Directory, found: list[Entry]) -> DamagedError | None:
+    def _read_names(self, data: bytes, directory: Directory, found: _Found) -> None:
         fixed, times, decode, new, append = (
-            self._fixed.unpack_from, self._times, self._naming.decode, tuple.__new__, found.append,
+            self._fixed.unpack_from, self._times, self._naming.decode, tuple.__new__, found.entries.append,
         )  # fmt: skip
         block, volume_number, image_end, acorn = self._block_bytes, self._volume, self._reader.size, self._naming.acorn
-        base, fault, faults, at, end = directory.address, None, 0, 0, len(data)
+        base, at, end = directory.address, 0, len(data)
         while at < end:
             length = data[at]
             stop = at + length
@@ -196,12 +208,7 @@ class Parser(RecordReader):
                 length < RECORD_BYTES or stop > end or (at & _IN_SECTOR) + length > SECTOR_BYTES
                 or data[at + 32] + 33 > length
             ) and not self.is_joined(data, at):  # fmt: skip
-                at, broken = self.resume(data, at, search=faults < _SEARCHES)
-                if broken:
-                    fault, faults = (
-                        fault or DamagedError(base + stop - length, "a directory record is broken"),
-                        faults + 1,
-                    )
+                at = self._after_broken(data, at, found)
                 continue
             name_length = data[at + 32]
             if name_length == 1 and data[at + 33] < 2:
@@ -209,10 +216,7 @@ class Parser(RecordReader):
                 continue
             use = at + 33 + name_length
             if stop - use >= RECORD_BYTES and self.swallows(data, use + 1, stop):
-                fault, faults = (
-                    fault or DamagedError(base + at, "the length of a directory record is wrong"),
-                    faults + 1,
-                )
+                found.add_fault(at, "the length of a directory record is wrong")
                 at, _ = self.resume(data, at)
                 continue
             xar, extent, size, stamp, flags, interleave, volume = fixed(data, at)
@@ -227,16 +231,22 @@ class Parser(RecordReader):
                 at = stop
             else:
                 at = self._add(data, at, directory, found)
-        return fault
 
-    def _add(self, data: bytes, at: int, directory: Directory, found: list[Entry]) -> int:
+    def _add(self, data: bytes, at: int, directory: Directory, found: _Found) -> int:
         """Adds the entry whose sound record is at `at`, unless it is not shown; returns where the next one begins."""
-        parsed = self.file(data, at, directory.address)
+        parsed = self.file(data, at, directory.address, found.continuations)
         assert parsed is not None  # the caller has looked at the record
-        entry = self.entry(parsed[0], directory)
+        entry = self.entry(parsed[0], directory, found.continuations)
         if entry:
-            found.append(entry)
+            found.entries.append(entry)
         return parsed[1]
+
+    def _after_broken(self, data: bytes, at: int, found: _Found) -> int:
+        """Where to go on from `at`, where no sound record is: a fault, unless a sector simply ends there."""
+        following, is_broken = self.resume(data, at, search=found.faults < _SEARCHES)
+        if is_broken:
+            found.add_fault(at, "a directory record is broken")
+        return following
 
     def _named(self, found: list[Entry], data: bytes, directory: Directory) -> list[Entry]:
         """The entries under names that may be shown. All are looked at together, since hardly ever one needs a change."""
@@ -267,7 +277,7 @@ class Parser(RecordReader):
 
     # --- one entry --------------------------------------------------------------------------------------------------
 
-    def entry(self, file: File, directory: Directory) -> Entry | None:
+    def entry(self, file: File, directory: Directory, continuations: susp.Continuations | None = None) -> Entry | None:
         """Name and node of a file or directory; None for what is not shown (associated files, moved directories)."""
         first, fields = file.sections[0], file.fields
         if file.is_fork or (fields and fields.relocated):
@@ -278,7 +288,7 @@ class Parser(RecordReader):
             if self._naming.acorn:
                 name = names.acorn(name, first.system_use)
         if fields and fields.child is not None and not first.flags & IS_DIRECTORY:
-            return name, self._moved(fields.child * self._block_bytes, first, directory)
+            return name, self._moved(fields.child * self._block_bytes, first, directory, continuations)
         attributes = attributes_of(first, fields)
         if first.flags & IS_DIRECTORY:
             return name, self._directory(first.extent, file.stored_bytes, first.address, attributes, directory)
@@ -323,9 +333,11 @@ class Parser(RecordReader):
         mode = stat.S_IFDIR | stat.S_IMODE(mode)  # the flag may be missing in the `.` that they are from
         return Node(ino, mode, size, mtime, atime, ctime, uid, gid, 1, 0, (size + 511) >> 9, -1, locator)
 
-    def _moved(self, address: int, placeholder: Record, parent: Directory) -> Node:
+    def _moved(
+        self, address: int, placeholder: Record, parent: Directory, continuations: susp.Continuations | None
+    ) -> Node:
         """The node of a directory that a CL entry points to; its attributes are those of its `.`."""
-        dot = self.dot(address)
+        dot = self.dot(address, continuations=continuations)
         if dot is None:
             attributes = Attributes(_DIRECTORY_MODE, placeholder.time, placeholder.time, placeholder.time)
             why = "there is no directory in the place to which it was moved"

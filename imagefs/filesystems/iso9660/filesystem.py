@@ -278,15 +278,18 @@ class Iso9660(FileSystem):
         raise NotFoundError("there is no such inode")
 
     def _walk(self) -> Iterator[Entry]:
-        """Every entry of the tree that can be read, up to a limit."""
-        pending, left = [self.root], limits.SEARCHED_ENTRIES
+        """Every entry of the tree that can be read, up to a limit; those of a directory with several names once."""
+        pending, left, met = [self.root], limits.SEARCHED_ENTRIES, {self.root.ino}
         while pending and left > 0:
             try:
                 listing = self._listing(_locator(pending.pop()))
             except DamagedError:
                 continue
             left -= len(listing.entries) + 1
-            pending += [node for _, node in listing.entries if node.is_directory]
+            for _, node in listing.entries:
+                if node.is_directory and node.ino not in met:
+                    met.add(node.ino)
+                    pending.append(node)
             yield from listing.entries
 
     # --- files ------------------------------------------------------------------------------------------------------
@@ -295,13 +298,15 @@ class Iso9660(FileSystem):
         """The records of the file whose first one is at a byte address. Raises NotFoundError."""
         sector = self._parser.sector_bytes
         first = address // sector * sector
-        for length in (2 * SECTOR_BYTES, limits.FILE_EXTENTS * LONGEST_BYTES):
+        # No sector more than the records need, since the next one may be damaged.
+        for length in (SECTOR_BYTES, 2 * SECTOR_BYTES, limits.FILE_EXTENTS * LONGEST_BYTES):
             data = self.reader.pread(first, min(length, max(0, self.reader.size - first)))
             parsed = self._parser.file(data, address - first, first)
-            if parsed is None or not parsed[0].is_open:
+            if parsed is None and length > SECTOR_BYTES:
+                raise NotFoundError("there is no such inode")
+            if parsed is not None and not parsed[0].goes_on:
                 break
-        if parsed is None:
-            raise NotFoundError("there is no such inode")
+        assert parsed is not None
         return parsed[0]
 
     def readlink(self, node: Node) -> bytes:

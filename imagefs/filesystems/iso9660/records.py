@@ -83,9 +83,9 @@ class File(NamedTuple):
     """An associated file, and the file that it belongs to follows."""
 
     @property
-    def is_open(self) -> bool:
-        """Whether another section was announced and is not among these."""
-        return bool(self.sections[-1].flags & MULTI_EXTENT)
+    def goes_on(self) -> bool:
+        """Whether a record was announced that is not among these: another section, or the file that a fork belongs to."""
+        return bool(self.sections[-1].flags & (MULTI_EXTENT | ASSOCIATED)) and not self.is_fork
 
     @property
     def stored_bytes(self) -> int:
@@ -199,8 +199,13 @@ class RecordReader:
             return False
         return any(self.is_strict(data, match.start()) for match in _STRICT.finditer(data, start, stop))
 
-    def file(self, data: bytes, at: int, base: int) -> tuple[File, int] | None:
-        """The file whose first record is at `at`, and where the entry after it begins; None when the record is broken."""
+    def file(
+        self, data: bytes, at: int, base: int, continuations: susp.Continuations | None = None
+    ) -> tuple[File, int] | None:
+        """The file whose first record is at `at`, and where the entry after it begins; None when the record is broken.
+
+        `continuations` are those of a listing. Raises DamagedError when they are too long.
+        """
         first = self.record(data, at, base)
         if first is None:
             return None
@@ -221,24 +226,26 @@ class RecordReader:
             skip = (
                 0 if first.system_use.startswith(b"SP\7") else self._skip
             )  # the skip does not hold where it is stated
-            fields = susp.read_fields(first.system_use[skip:], self._continuations)
+            fields = susp.read_fields(first.system_use[skip:], continuations or self._continuations)
         return File(sections, fields, is_fork), end
 
     def is_elsewhere(self, record: Record) -> bool:
         """Whether a record's data are on another volume of the set."""
         return bool(self._volume) and record.volume not in (0, self._volume)
 
-    def dot(self, address: int, *, parent: bool = False) -> File | None:
+    def dot(
+        self, address: int, *, parent: bool = False, continuations: susp.Continuations | None = None
+    ) -> File | None:
         """The `.` (or with `parent` the `..`) record of the directory at a byte address, None when there is none there."""
         try:
             data = self._reader.pread(address, 2 * LONGEST_BYTES)
         except DamagedError:
             return None
-        parsed = self.file(data, 0, address)
+        parsed = self.file(data, 0, address, continuations)
         if parsed is None or parsed[0].sections[0].name != b"\0":
             return None
         if parent:
-            parsed = self.file(data, parsed[1], address)
+            parsed = self.file(data, parsed[1], address, continuations)
             if parsed is None or parsed[0].sections[0].name != b"\1":
                 return None
         return parsed[0]

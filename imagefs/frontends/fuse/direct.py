@@ -69,7 +69,6 @@ class DirectEngine:
     ) -> None:
         self._mount, self._device, self._threads, self._on_ready = mount, device, threads, on_ready
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting = 0
         self._prefetch = Prefetch(mount, device)
         self._told: set[str] = set()
         self._xattrs = mount.filesystem.has_xattrs
@@ -108,11 +107,11 @@ class DirectEngine:
         for index in range(1, self._threads):
             try:
                 device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+                self._devices.append(device)
                 fcntl.ioctl(device, p.DEV_IOC_CLONE, struct.pack("<I", self._device))
             except OSError as error:
                 log.info("one serving thread less: %s", error)
-                return
-            self._devices.append(device)
+                break
             threading.Thread(target=self._serve, args=(device,), name=f"serve-{index + 1}", daemon=True).start()
         for index in range(WORKERS):
             threading.Thread(target=self._work, name=f"worker-{index + 1}", daemon=True).start()
@@ -171,10 +170,10 @@ class DirectEngine:
     def _dispatch(self, device: int, unique: int, opcode: int, number: int, payload: memoryview) -> None:
         """Answer one request now, or hand it to a worker when it would wait."""
         handler = self._handlers.get(opcode)
-        if handler is None:
-            self._dispatch_rare(device, unique, opcode, number, payload)
-            return
         try:
+            if handler is None:
+                self._dispatch_rare(device, unique, opcode, number, payload)
+                return
             answer = handler(number, payload)
         except BlockingIOError:
             self._jobs.put(Job(device, unique, opcode, number, bytes(payload)))
@@ -328,7 +327,7 @@ class DirectEngine:
         return (value,)
 
     def close(self) -> None:
-        """Close the descriptors: the kernel aborts what still waits. The threads end by it."""
+        """Let workers end and close the descriptors, once the mount is gone."""
         self._prefetch.stop()
         for _ in range(WORKERS):
             self._jobs.put(None)

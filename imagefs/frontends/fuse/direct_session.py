@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -27,8 +28,8 @@ class DirectSession(Supervisor):
 
     device = -1
 
-    def attach(self) -> None:
-        """Mount. Raises OSError."""
+    def connect(self) -> None:
+        """Mount, and keep the descriptor. Raises OSError."""
         self.device = attach.attach(self.image.path, self.mountpoint, self.options)
 
     def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
@@ -45,7 +46,12 @@ class DirectSession(Supervisor):
 
         ended = trio.Event()
         token = trio.lowlevel.current_trio_token()
-        engine.when_ended(lambda: token.run_sync_soon(ended.set))
+
+        def tell() -> None:
+            with contextlib.suppress(trio.RunFinishedError):  # by the other serving thread, a moment before
+                token.run_sync_soon(ended.set)
+
+        engine.when_ended(tell)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.wait_for_signals, pending, nursery.cancel_scope)
             nursery.start_soon(self.feed_watchdog)

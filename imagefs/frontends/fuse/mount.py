@@ -16,25 +16,26 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, dropwhile, islice, repeat
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from imagefs.errors import DamagedError, NotFoundError
 from imagefs.frontends.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, FOREVER, ROOT_ID
 from imagefs.nodes import NOBODY, FileSystem, Node, Usage
 from imagefs.options import Options
-from imagefs.readers import Reader, RunKind
+from imagefs.readers import MAX_VIEWS, Reader, RunKind
 
 NAME_MAX = 255
 BLOCK_BYTES = 1 << 17
 """st_blksize: what a reader should ask for at once."""
 OPEN_READERS = 256
 """Readers kept for files that are not one plain run."""
-AHEAD_LISTINGS = 64
-"""Listings kept that nobody has asked for yet."""
+AHEAD_LISTINGS, AHEAD_BYTES = 64, 16 << 20
+"""Listings kept that nobody has asked for yet, and how long they may be together. The newest is always kept."""
 INDEXED_DIRECTORIES = 16
 """Directories whose names are kept in a dictionary for look-ups."""
 NAME_LENGTH = Struct("<I")
 Buffer = bytes | memoryview
+T = TypeVar("T")
 _DIRECTORY, _REGULAR = 4, 8  # mode >> 12, which is also what a directory entry says
 _SECOND = 1_000_000_000
 _PADDING = tuple(bytes(-length & 7) for length in range(NAME_MAX + 1))
@@ -84,6 +85,9 @@ class Listing:
         return found
 
 
+_NOWHERE: tuple[Sequence[object], int] = ((), 0)
+
+
 class Directory(NamedTuple):
     """A directory that the kernel may ask about: its node and the number of the one above.
 
@@ -105,18 +109,19 @@ class Mount:
         self.filesystem = filesystem
         options = options or Options()
         self._uid, self._gid = options.uid, options.gid
-        umask = options.umask or 0
-        self._file_mask = ~(umask if options.fmask is None else options.fmask) & 0o7777
-        self._directory_mask = ~(umask if options.dmask is None else options.dmask) & 0o7777
+        self._file_mask, self._directory_mask = options.file_mask, options.directory_mask
         self._owner = (os.geteuid(), os.getegid())
         self._directories: dict[int, Directory] = {ROOT_ID: Directory(filesystem.root, ROOT_ID)}
         self._listings: dict[int, Listing] = {}
         self._ahead: dict[int, Listing] = {}
+        self._ahead_bytes = 0
         self._indexes: dict[int, tuple[Listing, dict[bytes, int]]] = {}
         self._readers: dict[int, Reader] = {}
         self._lock = threading.Lock()  # of the tables below; never held while anything is read
         root = self._pack([(b"", ROOT_ID, filesystem.root)])
         self.nodes: dict[int, tuple[Listing, int]] = {ROOT_ID: (root, 0)}
+        self.most_views = MAX_VIEWS
+        """Buffers of one answer, for an engine that would join them: what is joined must have been read, not mapped."""
         self.view: memoryview | None = None
         self.view_base = self.view_bytes = 0
         self.map_whole_reader()
@@ -237,17 +242,22 @@ class Mount:
     def listing(self, number: int) -> Listing:
         """The packed listing of a directory; made at the first request. Raises NotADirectoryError, ImageError, OSError."""
         found = self._listings.get(number)
-        if found is not None:
-            return found
-        listing = self._ahead.pop(number, None) or self._make_listing(number)
-        with self._lock:
-            already = self._listings.get(number)
-            if already is not None:
-                return already
-            self._directories.update(listing.directories)
-            self.nodes.update(zip(listing.ids[2:], zip(repeat(listing), range(2, len(listing))), strict=True))
-            self._listings[number] = listing
-        return listing
+        while found is None:
+            with self._lock:
+                ahead = self._take_ahead(number)
+            listing = ahead or self._make_listing(number)
+            with self._lock:
+                found = self._listings.get(number)
+                if found is None and self._is_free(number, listing):
+                    self._directories.update(listing.directories)
+                    self.nodes.update(zip(listing.ids[2:], zip(repeat(listing), range(2, len(listing))), strict=True))
+                    found = self._listings[number] = listing
+        return found
+
+    def _is_free(self, number: int, listing: Listing) -> bool:
+        """Whether no child has got another parent since the listing was made: it is numbered anew then."""
+        known = (self._directories.get(child) for child in listing.directories)
+        return all(directory is None or directory.parent == number for directory in known)
 
     def known_listing(self, number: int) -> Listing | None:
         """The listing of a directory, if it was asked for."""
@@ -262,9 +272,16 @@ class Mount:
         if not self.is_listed(number):
             listing = self._make_listing(number)
             with self._lock:
-                while len(self._ahead) >= AHEAD_LISTINGS:
-                    del self._ahead[next(iter(self._ahead))]
                 self._ahead[number] = listing
+                self._ahead_bytes += len(listing.packed)
+                while len(self._ahead) > AHEAD_LISTINGS or (self._ahead_bytes > AHEAD_BYTES and len(self._ahead) > 1):
+                    self._take_ahead(next(iter(self._ahead)))
+
+    def _take_ahead(self, number: int) -> Listing | None:
+        listing = self._ahead.pop(number, None)
+        if listing is not None:
+            self._ahead_bytes -= len(listing.packed)
+        return listing
 
     def _make_listing(self, number: int) -> Listing:
         directory = self.directory(number)
@@ -288,14 +305,13 @@ class Mount:
         return listing
 
     def _ancestors(self, number: int) -> set[int]:
-        """The inode numbers of a directory and all above it."""
-        found = set()
-        while True:
-            directory = self._directories[number]
+        """The inode numbers of a directory and all above it, as far as they are known."""
+        found: set[int] = set()
+        directory = self._directories.get(number)
+        while directory is not None and directory.node.ino not in found:  # a damaged tree's parents may go in a circle
             found.add(directory.node.ino)
-            if number == ROOT_ID or directory.parent not in self._directories:
-                return found
-            number = directory.parent
+            directory = self._directories.get(directory.parent)
+        return found
 
     def _place(
         self, node: Node, parent: int, ancestors: set[int], beside: Mapping[int, Directory]
@@ -307,7 +323,10 @@ class Mount:
         if not loops and node.ino not in beside and (known is None or known.parent == parent):
             return node.ino, Directory(node, parent)
         number = (node.ino * 31 + parent * 1009 + len(beside)) & ((1 << 62) - 1) | 1 << 62
-        return number, Directory(node, parent, loops)
+        placed = Directory(node, parent, loops)
+        while number in beside or self._directories.get(number, placed) != placed:
+            number += 1
+        return number, placed
 
     def lookup(self, parent: int, name: bytes) -> tuple[Listing, int] | None:
         """The entry of a name, None when there is none. Raises OSError(ENAMETOOLONG)."""
@@ -348,9 +367,7 @@ class Mount:
                 names[bytes(packed[start + head : start + head + length])] = index
             found = listing, names
             with self._lock:
-                while len(self._indexes) >= INDEXED_DIRECTORIES:
-                    del self._indexes[next(iter(self._indexes))]
-                self._indexes[number] = found
+                _keep(self._indexes, number, found, INDEXED_DIRECTORIES)
         return found[1]
 
     def _alone(self, node: Node, parent: int) -> tuple[Listing, int]:
@@ -367,16 +384,19 @@ class Mount:
         """The kernel dropped a node. A directory's children are gone then, so its listing is not needed."""
         if number == ROOT_ID:
             return
-        listing = self._listings.pop(number, None)
-        if listing is not None:
-            self._indexes.pop(number, None)
-            with self._lock:
+        with self._lock:
+            self._readers.pop(number, None)
+            if len(self.nodes.get(number, _NOWHERE)[0]) == 1:  # it stands in no listing that could be forgotten
+                del self.nodes[number]
+                self._directories.pop(number, None)
+            listing = self._listings.pop(number, None)
+            if listing is not None:
+                self._indexes.pop(number, None)
                 for child in listing.ids[2:]:
-                    if self.nodes.get(child, (None, 0))[0] is listing:
+                    if self.nodes.get(child, _NOWHERE)[0] is listing:
                         del self.nodes[child]
                         if child not in self._listings:
                             self._directories.pop(child, None)
-        self._readers.pop(number, None)
 
     # --- content --------------------------------------------------------------------------------------------------------
 
@@ -391,9 +411,7 @@ class Mount:
                 raise OSError(errno.EINVAL, "not a file")
             found = self.filesystem.open(node)
             with self._lock:
-                while len(self._readers) >= OPEN_READERS:
-                    del self._readers[next(iter(self._readers))]
-                self._readers[number] = found
+                _keep(self._readers, number, found, OPEN_READERS)
         return found
 
     def read(self, number: int, offset: int, length: int) -> Sequence[Buffer]:
@@ -416,7 +434,7 @@ class Mount:
             if length <= 0:
                 return ()
         views = reader.views(offset, length)
-        if views is not None and sum(map(len, views)) == length:
+        if views is not None and len(views) <= self.most_views and sum(map(len, views)) == length:
             return views
         data = reader.pread(offset, length)
         if len(data) != length:
@@ -457,6 +475,13 @@ class Mount:
     def usage(self) -> Usage:
         """What statfs answers."""
         return self.filesystem.usage()
+
+
+def _keep(table: dict[int, T], number: int, value: T, most: int) -> None:
+    """Add to a table of at most so many, in the place of the one added first."""
+    while len(table) >= most:
+        del table[next(iter(table))]
+    table[number] = value
 
 
 def _kernel_device(rdev: int) -> int:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from imagefs.errors import UsageError
+
 TYPE = "fuse.imagefs"
 HANGS_AFTER = 2.0
 """Seconds after which a mount that does not answer is called hanging."""
@@ -18,13 +20,17 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 class MountInfo(NamedTuple):
-    """One mount: the image, where it is mounted, its options, and whether its daemon answers."""
+    """One mount: the image, where it is mounted, its options, and whether its daemon answers.
+
+    `device` is the major:minor of the mounted file system: the same wherever it is moved or bound to.
+    """
 
     source: str
     mountpoint: str
     options: str
     alive: bool = True
     kind: str = TYPE
+    device: str = ""
 
 
 def _unescape(word: bytes) -> str:
@@ -34,13 +40,13 @@ def _unescape(word: bytes) -> str:
 def parse(text: bytes) -> list[MountInfo]:
     """All mounts of a mountinfo file, in mounting order; `alive` is not looked at."""
     found = []
-    for line in text.splitlines():
+    for line in text.split(b"\n"):  # not splitlines: a carriage return in a name is not escaped
         before, _, after = line.partition(b" - ")
         fields, rest = before.split(b" "), after.split(b" ")
         if len(fields) < 6 or len(rest) < 2:
             continue
-        kind, source = rest[0].decode("ascii", "replace"), _unescape(rest[1])
-        found.append(MountInfo(source, _unescape(fields[4]), fields[5].decode("ascii", "replace"), True, kind))
+        kind, options, device = (word.decode("ascii", "replace") for word in (rest[0], fields[5], fields[2]))
+        found.append(MountInfo(_unescape(rest[1]), _unescape(fields[4]), options, True, kind, device))
     return found
 
 
@@ -54,6 +60,21 @@ def mounted_at(mountpoint: str) -> MountInfo | None:
     """The topmost mount at exactly this place (an absolute path), of whatever kind."""
     found = [mount for mount in all_mounts() if mount.mountpoint == mountpoint]
     return found[-1] if found else None
+
+
+def place_of(path: str) -> str:
+    """A mount point's path as mountinfo has it: absolute, links in it resolved.
+
+    What is mounted there is not asked, as far as that goes: it may be dead, or hang. Raises UsageError for the empty name
+    that a shell's unset variable leaves: it is not the folder one is in.
+    """
+    if not path:
+        raise UsageError("the name of the mount point is empty")
+    folder, name = os.path.split(path.rstrip("/"))
+    if name in ("", ".", ".."):
+        return os.path.realpath(path)
+    place = os.path.join(os.path.realpath(folder), name)
+    return place if mounted_at(place) else os.path.realpath(place)
 
 
 def is_dead(mountpoint: str) -> bool:

@@ -1,5 +1,7 @@
-"""systemd's readiness and watchdog protocol (sd_notify(3)): a datagram with lines of NAME=value."""
+"""What a mount tells the system: systemd's readiness and watchdog protocol (sd_notify(3), a datagram with lines of
+NAME=value), and the system's log, where a mount in the background has no terminal to write to."""
 
+import logging
 import os
 import socket
 
@@ -25,3 +27,15 @@ def notify(text: str) -> None:
 def watchdog_seconds() -> float:
     """How often the manager wants to hear WATCHDOG=1; 0 when it does not."""
     return _watchdog / 1e6
+
+
+class SystemLog(logging.Handler):
+    """Log records to syslog(3); nothing happens where none listens."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        import syslog
+
+        bad, odd = record.levelno >= logging.ERROR, record.levelno >= logging.WARNING
+        level = syslog.LOG_ERR if bad else syslog.LOG_WARNING if odd else syslog.LOG_INFO
+        text = f"imagefs: {self.format(record)}".replace("\0", "").encode("utf-8", "replace").decode()
+        syslog.syslog(syslog.LOG_DAEMON | level, text)

@@ -65,6 +65,8 @@ class Prefetch:
             except (OSError, ImageError):
                 # Damaged, or not known to the kernel (any more), or unmounted: whoever asks for it himself will be told.
                 log.debug("work ahead failed", exc_info=True)
+            except Exception:  # nor may a fault that one guess meets end the thread: the queue would grow
+                log.debug("work ahead failed unexpectedly", exc_info=True)
 
     # --- directories ----------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ class Handlers(pyfuse3.Operations):
     def __init__(self, mount: Mount, ready: Callable[[], None]) -> None:
         super().__init__()
         self._mount, self._ready = mount, ready
+        mount.most_views = 1
 
     def init(self) -> None:
         self._ready()
@@ -112,8 +113,8 @@ class Handlers(pyfuse3.Operations):
         return pyfuse3.FileInfo(fh=inode, keep_cache=True)
 
     async def read(self, fh: int, off: int, size: int) -> Any:
-        parts: Sequence[Any] = await _run(self._mount.read, fh, off, size)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts: Sequence[Any] = await _run(self._mount.read, fh, off, size)  # one at most
+        return parts[0] if parts else b""
 
     async def flush(self, fh: int) -> None:
         raise pyfuse3.FUSEError(errno.ENOSYS)  # never asked again
@@ -158,7 +159,7 @@ class Pyfuse3Session(Supervisor):
 
     _on_ready: Callable[[], None] = staticmethod(lambda: None)
 
-    def attach(self) -> None:
+    def connect(self) -> None:
         """Mount through libfuse. Raises OSError."""
         attach.check_allow_other(self.options)
         # pyfuse3 encodes options as ASCII: other characters of the image's name become `?`.

@@ -6,11 +6,13 @@ answered the child writes a byte to a pipe, on which the parent ends with 0. set
 autofs only the process group that systemd started may touch the path. trio is imported last, when the mount already answers.
 """
 
+import contextlib
 import errno
 import gc
 import logging
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -20,8 +22,8 @@ from imagefs.errors import NotFoundError, UnsupportedError, UsageError
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.mount import Mount
 from imagefs.frontends.fuse.mountinfo import MountInfo, mounts
-from imagefs.frontends.fuse.notify import notify
-from imagefs.frontends.fuse.supervise import Session
+from imagefs.frontends.fuse.notify import SystemLog, notify
+from imagefs.frontends.fuse.supervise import Session, ending_signals
 from imagefs.image import Image, open_image
 from imagefs.options import Options
 
@@ -65,49 +67,77 @@ def mount_image(
         from imagefs.cache import configure
 
         configure(cache_bytes)
-    image = open_image(path, options)
-    made = None
-    try:
+    _fill_standard_descriptors()
+    with contextlib.ExitStack() as undo:
+        image = undo.enter_context(open_image(path, options))
         tree = image.tree
         tree.entries(tree.root)  # an image whose root cannot be read is refused, not mounted
         for line in image.warnings:
             log.warning("%s: %s", path, line)
+        pending = _keep_signals()  # from here on, what was begun is undone
+        made = None
         if mountpoint is None:
             mountpoint = made = make_mountpoint(path)
-        mountpoint = os.path.abspath(mountpoint)
-        prepare(mountpoint)
-        mountpoint = os.path.realpath(mountpoint)
+            undo.callback(_remove, made)
+        mountpoint = prepare(mountpoint)
         session = _session(Mount(tree, options), image, mountpoint, options)
         session.attach()
-    except BaseException:
-        image.close()
-        if made is not None:
-            os.rmdir(made)
-        raise
-    if made is not None:
-        print(made, flush=True)
-    if foreground:
-        return _serve(session, image, made, lambda: None)
-    return _serve_in_background(session, image, made)
+        undo.callback(session.detach)
+        if made is not None and sys.stdout is not None:
+            sys.stdout.buffer.write(os.fsencode(made) + b"\n")
+            sys.stdout.flush()
+        if not foreground:
+            return _serve_in_background(session, pending, undo)
+        _serve(session, pending, lambda: None)
+    return 0
 
 
-def prepare(mountpoint: str) -> None:
-    """See that something can be mounted there: a directory, on which no imagefs is mounted. A dead mount is replaced."""
-    there = mountinfo.mounted_at(os.path.realpath(os.path.dirname(mountpoint)) + "/" + os.path.basename(mountpoint))
-    if there is not None and there.kind.startswith("fuse") and mountinfo.is_dead(there.mountpoint):
-        log.warning("%s held a dead mount of %s, which is replaced", mountpoint, there.source)
-        attach.detach(there.mountpoint, lazy=True)
-    elif there is not None and there.kind == mountinfo.TYPE:
-        raise OSError(errno.EBUSY, f"{there.source} is already mounted there; imagefs umount it first", mountpoint)
+def _fill_standard_descriptors() -> None:
+    """Open /dev/null where 0, 1 or 2 is closed: the image would get that number, and lose it in the background."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _keep_signals() -> list[int]:
+    """Put the signals that end a mount by, for the engine that will listen; where they are put."""
+    pending: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        pending.append(number)
+
+    for number in ending_signals():
+        signal.signal(number, keep)
+    return pending
+
+
+def _remove(folder: str) -> None:
     try:
-        is_directory = os.path.isdir(mountpoint)
-        exists = is_directory or os.path.lexists(mountpoint)
-    except ValueError:
-        raise UsageError("the mount point has a NUL in its name") from None
-    if not exists:
-        raise NotFoundError(f"the mount point {mountpoint} does not exist; make the directory first")
-    if not is_directory:
-        raise UsageError(f"the mount point {mountpoint} is not a directory")
+        os.rmdir(folder)
+    except OSError as error:
+        log.warning("the folder %s stays: %s", folder, error.strerror)
+
+
+def prepare(mountpoint: str) -> str:
+    """See that something can be mounted there: a directory, on which no imagefs is mounted; its path without links.
+
+    A dead mount is taken away. Raises NotFoundError, UsageError, OSError.
+    """
+    place = mountinfo.place_of(mountpoint)
+    there = mountinfo.mounted_at(place)
+    while there is not None and there.kind.startswith("fuse") and mountinfo.is_dead(place):
+        log.warning("%s held a dead mount of %s, which is replaced", place, there.source)
+        attach.detach(place, lazy=True)
+        there = mountinfo.mounted_at(place)
+    if there is not None and there.kind == mountinfo.TYPE:
+        raise OSError(errno.EBUSY, f"{there.source} is already mounted there; imagefs umount it first", place)
+    try:
+        mode = os.stat(place).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"the mount point {place} does not exist; make the directory first") from None
+    if not stat.S_ISDIR(mode):
+        raise UsageError(f"the mount point {place} is not a directory")
+    return place
 
 
 def runtime_folder() -> str:
@@ -147,15 +177,8 @@ def make_mountpoint(image: str) -> str:
 # --- serving ------------------------------------------------------------------------------------------------------------
 
 
-def _serve(session: Session, image: Image, made: str | None, on_ready: Callable[[], None]) -> int:
-    """Serve until the mount is gone. Signals that come before the engine listens are kept for it."""
-    pending: list[int] = []
-
-    def keep(number: int, frame: FrameType | None) -> None:
-        pending.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, keep)
+def _serve(session: Session, pending: list[int], on_ready: Callable[[], None]) -> None:
+    """Serve until the mount is gone."""
 
     def ready() -> None:
         notify("READY=1\nSTATUS=serving")
@@ -163,53 +186,60 @@ def _serve(session: Session, image: Image, made: str | None, on_ready: Callable[
 
     gc.freeze()  # what exists now lives as long as the mount
     gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
-    try:
-        session.serve(ready, pending)
-    finally:
-        image.close()
-        if made is not None:
-            try:
-                os.rmdir(made)
-            except OSError as error:
-                log.warning("the folder %s stays: %s", made, error.strerror)
-    return 0
+    session.serve(ready, pending)
 
 
-def _serve_in_background(session: Session, image: Image, made: str | None) -> int:
-    """Fork; the parent returns when the child says that the mount is live."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+def _serve_in_background(session: Session, pending: list[int], undo: contextlib.ExitStack) -> int:
+    """Fork; the parent returns when the child says that the mount is live, and leaves the undoing to it."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
     told, tell = os.pipe()
     child = os.fork()
     if child:
         os.close(tell)
-        answer = os.read(told, 1)
-        os.close(told)
-        if answer:
-            return 0
-        _, status = os.waitpid(child, 0)
-        return os.waitstatus_to_exitcode(status) or 70
+        undo.pop_all()
+        return _wait_until_live(child, told, pending)
     status = 70
     try:
-        os.close(told)
-        os.setsid()
-        os.chdir("/")
-
-        def on_ready() -> None:
-            os.write(tell, b"1")
-            os.close(tell)
-            null = os.open(os.devnull, os.O_RDWR)
-            for standard in (0, 1, 2):
-                os.dup2(null, standard)
-            os.close(null)
-
-        status = _serve(session, image, made, on_ready)
+        with undo:
+            os.close(told)
+            os.setsid()
+            os.chdir("/")
+            _serve(session, pending, lambda: _leave_terminal(tell))
+        status = 0
     except Exception:
         log.exception("the mount ended")
     finally:
         # Not sys.exit: the parent's clean-up (buffers, atexit) is not ours to run twice.
         os._exit(status)
     return status
+
+
+def _leave_terminal(tell: int) -> None:
+    """Tell the parent that the mount is live, and let its terminal go: whoever reads from it waits for its end."""
+    with contextlib.suppress(BrokenPipeError):  # the parent was killed; the mount is good all the same
+        os.write(tell, b"1")
+    os.close(tell)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+    logging.getLogger().handlers[:] = [SystemLog()]
+
+
+def _wait_until_live(child: int, told: int, pending: list[int]) -> int:
+    """The exit status for the user. A signal meanwhile is the child's: it unmounts."""
+    live = os.read(told, 1)
+    os.close(told)
+    if live and not pending:
+        return 0
+    if live:
+        os.kill(child, signal.SIGTERM)
+    _, ended = os.waitpid(child, 0)
+    if pending:
+        return 128 + pending[0]
+    status = os.waitstatus_to_exitcode(ended)
+    return status if status > 0 else 70
 
 
 # --- unmounting ---------------------------------------------------------------------------------------------------------
@@ -220,19 +250,9 @@ def unmount(target: str, *, lazy: bool = False) -> None:
 
     Raises NotFoundError when nothing is mounted there, OSError(EBUSY) that says who holds it.
     """
-    # Not realpath of the target itself: resolving it would ask a mount that may be dead or hang.
-    absolute = os.path.abspath(target)
-    place = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))
-    known = [m for m in mountinfo.all_mounts() if m.kind == mountinfo.TYPE]
-    found = [m for m in known if m.mountpoint in (place, absolute)] or [
-        m for m in known if m.source == absolute or m.source == os.path.realpath(absolute)
-    ]
-    if not found:
-        raise NotFoundError("no imagefs is mounted there, and no mount is of such an image; see imagefs list")
-    if len({m.mountpoint for m in found}) > 1:
-        places = ", ".join(sorted({m.mountpoint for m in found}))
-        raise UsageError(f"it is mounted in several places, name one: {places}")
-    mount = found[-1]
+    mount = _find(target)
+    image = os.path.realpath(mount.source)
+    servers = [] if lazy else [process for process in _processes() if _serves(process, image)]
     for attempt in range(BUSY_RETRIES + 1):
         try:
             attach.detach(mount.mountpoint, lazy=lazy)
@@ -245,8 +265,29 @@ def unmount(target: str, *, lazy: bool = False) -> None:
                 who = f"; in use by {', '.join(holders)}" if holders else ""
                 raise OSError(errno.EBUSY, f"busy{who}; leave it, or use --lazy", mount.mountpoint) from None
             time.sleep(BUSY_PAUSE)
-    if not lazy:
-        _wait_for_release(mount.source)
+    end = time.monotonic() + RELEASE_SECONDS
+    while servers and all(_serves(process, image) for process in servers) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def _find(target: str) -> MountInfo:
+    """The mount that a mount point or an image names. Raises NotFoundError, UsageError, OSError(EBUSY)."""
+    known = mountinfo.all_mounts()
+    ours = [mount for mount in known if mount.kind == mountinfo.TYPE]
+    place = mountinfo.place_of(target)
+    found = [mount for mount in ours if mount.mountpoint == place]
+    if not found:
+        image = os.path.realpath(target)
+        found = [mount for mount in ours if os.path.realpath(mount.source) == image]
+    if not found:
+        raise NotFoundError("no imagefs is mounted there, and no mount is of such an image; see imagefs list")
+    places = sorted({mount.mountpoint for mount in found})
+    if len(places) > 1:
+        raise UsageError(f"it is mounted in several places, name one: {', '.join(places)}")
+    top = [mount for mount in known if mount.mountpoint == places[0]][-1]
+    if top.kind != mountinfo.TYPE:
+        raise OSError(errno.EBUSY, f"{top.source} ({top.kind}) is mounted over it; unmount that first", places[0])
+    return top
 
 
 def _links_of(process: str) -> list[str]:
@@ -281,10 +322,6 @@ def _holders(mountpoint: str) -> list[str]:
     return found
 
 
-def _wait_for_release(image: str) -> None:
-    """Until no daemon has both /dev/fuse and the image open."""
-    servers = [p for p in _processes() if {"/dev/fuse", image} <= set(_links_of(p))]
-    end = time.monotonic() + RELEASE_SECONDS
-    while servers and time.monotonic() < end:
-        time.sleep(0.005)
-        servers = [p for p in servers if {"/dev/fuse", image} <= set(_links_of(p))]
+def _serves(process: str, image: str) -> bool:
+    """Whether a process has both /dev/fuse and the image (its real path) open, as far as one may see."""
+    return {"/dev/fuse", image} <= set(_links_of(process))

@@ -7,6 +7,11 @@ import time
 import pytest
 
 from imagefs.errors import DamagedError, NotAnImageError, NotFoundError
+from imagefs.filesystems.iso9660 import FORMAT
+from imagefs.filesystems.iso9660.entries import DIRECTORY
+from imagefs.formats import Candidate
+from imagefs.options import Options
+from imagefs.readers import BytesReader, Extent, ExtentReader
 from tests.builders import iso
 from tests.builders.iso import ROOT, SECTOR, ce, directory, entry, nm, px, record, sl, volume
 from tests.filesystems.iso9660.images import find, opened, survives
@@ -150,6 +155,61 @@ def test_continuation_areas_without_end_are_read_a_bounded_number_of_times() -> 
     begin = time.monotonic()
     assert [name for name, _ in filesystem.entries(filesystem.root)] == [b"a"]
     assert time.monotonic() - begin < SLOWEST_SECONDS
+
+
+def test_a_chain_of_areas_to_which_every_record_leads_makes_the_directory_unreadable_soon() -> None:
+    count = 4000
+    records = [record(b"%05d" % number, 30, 0, 0, ce(31, 0, 28)) for number in range(count)]
+    root = directory(ROOT, ROOT, record(b"SUB", 64, SECTOR, 2, px(0o40755)), dot=iso.SP + px(0o40755))
+    sub = directory(64, ROOT, *records)
+    chain = b"".join(ce(31, 28 * (number + 1), 28) for number in range(60))
+    image = volume({ROOT: root, 31: chain, 64: sub}, blocks=64 + len(sub) // SECTOR)
+    assert len(opened(image, tree="iso").entries(find(opened(image, tree="iso"), "sub"))) == count
+    filesystem = opened(image)
+    begin = time.monotonic()
+    with pytest.raises(DamagedError, match="more continuation areas than they can need"):
+        filesystem.entries(find(filesystem, "sub"))
+    assert time.monotonic() - begin < SLOWEST_SECONDS
+
+
+def test_a_maze_of_directories_is_searched_once() -> None:
+    """Each of 30 directories has the next one in it under two names: a billion paths."""
+    blocks = range(ROOT, ROOT + 30)
+    maze = {
+        block: directory(block, block - 1, record(b"A", block + 1, SECTOR, 2), record(b"B", block + 1, SECTOR, 2))
+        for block in blocks
+    }
+    maze[blocks.stop] = directory(blocks.stop, blocks.stop - 1, record(b"END.;1", 10, 7))
+    filesystem = opened(volume(maze))
+    begin = time.monotonic()
+    end = filesystem.node(blocks.stop * SECTOR << 2 | DIRECTORY)
+    assert [name for name, _ in filesystem.entries(end)] == [b"end"]
+    with pytest.raises(NotFoundError):
+        filesystem.node(5 * SECTOR << 2 | DIRECTORY)
+    assert time.monotonic() - begin < SLOWEST_SECONDS
+
+
+def test_damage_behind_the_records_of_a_file_does_not_matter() -> None:
+    """The second sector of a directory cannot be read, in which the extents of one file go on."""
+    filler = [record(b"B%03d.;1" % number, 30, 3, 0, px(FILE)) for number in range(23)]
+    sub = directory(
+        64, ROOT,
+        record(b"A.;1", 0, 0, 0, px(0o120777) + nm(b"link") + sl((0, b"target"))), *filler,
+        record(b"C.;1", 30, SECTOR, iso.MORE, px(FILE) + nm(b"c")), record(b"C.;1", 31, 3, 0, px(FILE) + nm(b"c")),
+    )  # fmt: skip
+    root = directory(ROOT, ROOT, record(b"SUB", 64, len(sub), 2, px(0o40755)), dot=iso.SP + px(0o40755))
+    assert sub.index(b"C.;1") < SECTOR < sub.rindex(b"C.;1")
+    image = volume({ROOT: root, 64: sub}, blocks=66)
+    whole = opened(image)
+    link, extents = find(whole, "sub/link"), find(whole, "sub/c")
+    there = Extent(0, 65 * SECTOR, BytesReader(image))
+    damaged = FORMAT.open(Candidate(ExtentReader([there], 66 * SECTOR)), Options())
+    with pytest.raises(DamagedError):
+        damaged.entries(find(damaged, "sub"))
+    assert damaged.readlink(link) == b"target"
+    assert damaged.node(link.ino) == link
+    with pytest.raises(DamagedError):
+        damaged.open(extents)
 
 
 def test_many_names_alike_take_no_quadratic_time() -> None:

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from imagefs.frontends.fuse import protocol as p
 from imagefs.frontends.fuse.direct import DirectEngine
 from imagefs.frontends.fuse.mount import Mount
+from imagefs.frontends.fuse.prefetch import Prefetch
 from imagefs.frontends.fuse.protocol import ROOT_ID, Op
 from imagefs.nodes import Node
 from imagefs.readers import is_nowait
@@ -142,6 +144,40 @@ def test_what_would_wait_is_answered_by_a_worker(kernel: Kernel) -> None:
     assert error == 0
     assert answer.count(b"s") >= 1
     assert p.DIRENTPLUS.size * 3 <= len(answer)
+
+
+def test_without_a_second_serving_thread_there_are_workers_all_the_same(tmp_path: Path) -> None:
+    """The descriptor cannot be cloned: here it is none of the kernel's, elsewhere there may be no more descriptors."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        ours.settimeout(5)
+        engine = DirectEngine(Mount(Slow({"slow": {"s": b"1"}}, tmp_path / "b")), theirs.detach(), threads=2)
+        engine.start()
+        kernel = Kernel(ours)
+        assert kernel.ask(Op.INIT, 0, p.INIT_IN.pack(7, 45, 131072, 0xFFFF_FFFF) + bytes(48))[0] == 0
+        slow = kernel.lookup(ROOT_ID, b"slow")
+        assert kernel.ask(Op.READDIRPLUS, slow, p.READ_IN.pack(0, 0, 4096) + bytes(20))[0] == 0
+    assert engine.wait_until_ended(5)
+    engine.close()
+
+
+def test_a_fault_in_work_ahead_does_not_end_it(tmp_path: Path) -> None:
+    """A guess may be listed that a request has not met yet."""
+    tree = {"walked": {"bug": {}, "good": {}}}
+    mount = Mount(Slow(tree, tmp_path / "b"))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        prefetch = Prefetch(mount, theirs.fileno())
+        prefetch.start()
+        walked = mount.listing(ROOT_ID).ids[2]
+        good = mount.listing(walked).ids[3]
+        prefetch.listed(ROOT_ID, mount.listing(ROOT_ID))
+        prefetch.listed(walked, mount.listing(walked))
+        end = time.monotonic() + 5
+        while not mount.is_listed(good) and time.monotonic() < end:
+            time.sleep(0.001)
+        prefetch.stop()
+        assert mount.is_listed(good)
 
 
 def test_damage_is_eio_and_so_is_a_bug_and_the_mount_lives(kernel: Kernel, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from imagefs.frontends.fuse.protocol import ATTR, DIRENT, DIRENTPLUS, ENTRY_OUT,
 from imagefs.nodes import FileSystem, Node
 from imagefs.options import Options
 from imagefs.readers import BytesReader, Extent, ExtentReader, Reader
+from imagefs.sources import open_source
 from tests.builders.memory import TIME, MemoryFileSystem
 
 HOLE = 1 << 20
@@ -237,6 +238,77 @@ def test_a_directory_that_contains_itself_ends_there(tmp_path: Path) -> None:
     with pytest.raises(DamagedError):
         mount.lookup(listing.ids[3], b"dir")
     assert names(mount.listing(listing.ids[4])) == [b".", b"..", b"x"]
+
+
+def test_a_number_is_not_given_twice_by_listings_made_at_once(tmp_path: Path) -> None:
+    """Two folders hold the same one; both listings were made before either was asked for."""
+
+    class Shared(MemoryFileSystem):
+        def entries(self, directory: Node) -> list[tuple[bytes, Node]]:
+            found = list(super().entries(directory))
+            if self._names.get(directory.ino) == b"two":
+                found += super().entries(self._nodes[self._parents[self._shared]])
+            return found
+
+        @property
+        def _shared(self) -> int:
+            return next(ino for ino, name in self._names.items() if name == b"shared")
+
+    mount = Mount(Shared({"one": {"shared": {"x": b"1"}}, "two": {}}, tmp_path / "b"))
+    one, two = mount.listing(ROOT_ID).ids[2:]
+    mount.list_ahead(one)
+    mount.list_ahead(two)
+    numbers = {mount.listing(one).ids[2], mount.listing(two).ids[2]}
+    assert len(numbers) == 2
+    assert all(names(mount.listing(child)) == [b".", b"..", b"x"] for child in numbers)
+    assert {mount.listing(child).ids[1] for child in numbers} == {one, two}
+
+
+def test_parents_that_go_in_a_circle_end(tmp_path: Path) -> None:
+    """As a damaged image may have them, when a handle of an earlier mount is looked up."""
+    filesystem = MemoryFileSystem({"a": {"b": {"c": {}}}}, tmp_path / "b")
+    a, b, c = (next(i for i, name in filesystem._names.items() if name == wanted) for wanted in (b"a", b"b", b"c"))
+    filesystem._parents |= {a: b, b: a}
+    mount = Mount(filesystem)
+    assert mount.attr(a) and mount.attr(b)
+    assert mount.listing(b).ids[2] == c
+
+
+def test_a_node_found_by_its_number_alone_is_forgotten(mount: Mount, filesystem: MemoryFileSystem) -> None:
+    where = next(ino for ino, name in filesystem._names.items() if name == b"deep")
+    assert mount.attr(where) and where in mount.nodes
+    assert names(mount.listing(where)) == [b".", b"..", b"c"]
+    before = len(mount.nodes)
+    mount.forget(where)
+    assert where not in mount.nodes and len(mount.nodes) == before - 2
+    assert names(mount.listing(where)) == [b".", b"..", b"c"]
+
+
+def test_listings_made_ahead_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = {f"{i}": {f"file{j}": b"" for j in range(100)} for i in range(8)}
+    mount = Mount(MemoryFileSystem(tree, tmp_path / "b"))
+    folders = mount.listing(ROOT_ID).ids[2:]
+    mount.list_ahead(folders[0])
+    one = mount._ahead_bytes
+    monkeypatch.setattr("imagefs.frontends.fuse.mount.AHEAD_BYTES", 3 * one)
+    for folder in folders:
+        mount.list_ahead(folder)
+    assert [mount.is_listed(folder) for folder in folders] == [False] * 5 + [True] * 3
+    assert mount._ahead_bytes == 3 * one
+    for folder in folders:
+        mount.listing(folder)
+    assert mount._ahead_bytes == 0
+
+
+def test_an_engine_that_cannot_send_many_views_gets_bytes_that_were_read(tmp_path: Path) -> None:
+    source = open_source(str(Path(__file__)))
+    pieces = ExtentReader([Extent(0, 10, source, 100), Extent(10, 10, source, 300)], 20)
+    mount = Mount(MemoryFileSystem({"pieces": pieces}, tmp_path / "b"))
+    where = number(mount, b"pieces")
+    assert [type(part) for part in mount.read(where, 0, 20)] == [memoryview, memoryview]
+    mount.most_views = 1
+    text = Path(__file__).read_bytes()
+    assert mount.read(where, 0, 20) == (text[100:110] + text[300:310],)
 
 
 def test_a_directory_of_many_names(tmp_path: Path) -> None:

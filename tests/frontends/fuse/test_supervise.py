@@ -1,9 +1,11 @@
 """What trio does beside the serving: signals, the watchdog, the watch over the image's file."""
 
+import errno
 import logging
 import os
 import signal
 import socket
+import syslog
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,9 @@ import pytest
 import trio
 import trio.testing
 
-from imagefs.frontends.fuse import attach, notify, supervise
+from imagefs.frontends.fuse import attach, mountinfo, notify, supervise
 from imagefs.frontends.fuse.mount import Mount
-from imagefs.frontends.fuse.supervise import GRACE_SECONDS, Supervisor
+from imagefs.frontends.fuse.supervise import GRACE_SECONDS, Supervisor, ending_signals
 from imagefs.options import Options
 from imagefs.sources import FileSource, open_source
 from tests.builders.memory import MemoryFileSystem
@@ -34,10 +36,16 @@ def threads_are_inline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def detached(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """What was unmounted, and whether lazily; nothing really is."""
+    """What was unmounted, and whether lazily; nothing really is. The mount is 0:77, where MOUNTS has it."""
     calls: list[tuple[str, bool]] = []
     monkeypatch.setattr(attach, "detach", lambda mountpoint, lazy=False: calls.append((mountpoint, lazy)))
+    monkeypatch.setattr(mountinfo, "all_mounts", lambda: mountinfo.parse(MOUNTS))
     return calls
+
+
+MOUNTS = b"""22 1 254:0 / / rw - ext4 /dev/vda rw
+36 22 0:77 / /the/mountpoint ro - fuse.imagefs /srv/image.iso ro
+"""
 
 
 @pytest.fixture
@@ -51,7 +59,9 @@ def source(tmp_path: Path) -> FileSource:
 def supervisor(tmp_path: Path, source: FileSource) -> Supervisor:
     mount = Mount(MemoryFileSystem({"a": b"1"}, tmp_path / "backing"))
     image: Any = SimpleNamespace(path="image.iso", sources=[source])
-    return Supervisor(mount, image, "/the/mountpoint", Options())
+    supervisor = Supervisor(mount, image, "/the/mountpoint", Options())
+    supervisor._mounted_device = "0:77"
+    return supervisor
 
 
 async def test_the_first_signal_unmounts_and_the_grace_ends(
@@ -89,6 +99,54 @@ async def test_a_signal_that_came_before_trio_listened_counts(
     assert len(detached) == 1
 
 
+@pytest.mark.parametrize(
+    ("mounts", "taken_away"),
+    [
+        (MOUNTS, ["/the/mountpoint"]),
+        (MOUNTS.replace(b"0:77", b"0:78"), []),  # gone, and another is there now
+        (MOUNTS.replace(b"/the/", b"/renamed/"), ["/renamed/mountpoint"]),
+        (MOUNTS + b"37 22 0:77 /docs /bound ro - fuse.imagefs /srv/image.iso ro\n", ["/bound", "/the/mountpoint"]),
+        (MOUNTS + b"37 36 0:5 / /the/mountpoint rw - tmpfs none rw\n", []),  # covered
+    ],
+)
+def test_what_is_unmounted_is_this_mount_wherever_it_is(
+    supervisor: Supervisor,
+    detached: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    mounts: bytes,
+    taken_away: list[str],
+) -> None:
+    monkeypatch.setattr(mountinfo, "all_mounts", lambda: mountinfo.parse(mounts))
+    supervisor.detach()
+    assert detached == [(place, True) for place in taken_away]
+
+
+async def test_an_image_that_cannot_be_looked_at_counts_as_changed(
+    supervisor: Supervisor, source: FileSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(source, "changed", gone)
+    with caplog.at_level(logging.WARNING):
+        await supervisor.watch_image()
+    assert [record.getMessage() for record in caplog.records] == [
+        "image.iso: Stale file handle",
+        "image.iso changed while it is mounted: unmount it and mount it again",
+    ]
+    assert supervisor.mount.view is None
+
+
+def test_a_hangup_ends_a_mount_unless_it_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert ending_signals() == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert ending_signals() == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_an_image_that_changes_is_noticed_and_its_mapping_not_used(
     supervisor: Supervisor, source: FileSource, caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -110,8 +168,15 @@ async def test_an_image_that_changes_is_noticed_and_its_mapping_not_used(
 async def test_the_watchdog_is_fed_through_the_mount(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
-    asked, told = [], []
-    monkeypatch.setattr(os, "statvfs", asked.append)
+    asked: list[str] = []
+    told: list[str] = []
+
+    def statvfs(path: str) -> None:
+        asked.append(path)
+        if len(asked) == 2:  # detached, and the folder gone: who is in it is served on
+            raise FileNotFoundError
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
     monkeypatch.setattr(supervise, "watchdog_seconds", lambda: 30.0)
     monkeypatch.setattr(supervise, "notify", told.append)
     with trio.move_on_after(25):
@@ -130,6 +195,18 @@ def test_readiness_is_told_to_the_service_manager(
         monkeypatch.setattr(notify, "_address", address.replace("\0", "@"))
         notify.notify("READY=1\nSTATUS=serving")
         assert manager.recv(100) == b"READY=1\nSTATUS=serving"
+
+
+def test_the_log_of_the_system_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[int, str]] = []
+    monkeypatch.setattr(syslog, "syslog", lambda level, text: lines.append((level, text)))
+    handler = notify.SystemLog()
+    for level in (logging.CRITICAL, logging.WARNING, logging.INFO):
+        handler.handle(logging.LogRecord("imagefs", level, "", 0, "a\0b %s", ("\udcff",), None))
+    daemon = syslog.LOG_DAEMON
+    assert lines == [
+        (daemon | level, "imagefs: ab ?") for level in (syslog.LOG_ERR, syslog.LOG_WARNING, syslog.LOG_INFO)
+    ]
 
 
 def test_nobody_to_tell_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

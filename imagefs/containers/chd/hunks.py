@@ -1,0 +1,162 @@
+"""The content of a CHD: hunks through their map, their codecs, their checksums, and the parent."""
+
+import functools
+import zlib
+from binascii import crc_hqx
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from imagefs import limits
+from imagefs.codecs import Content
+from imagefs.containers.chd.header import Header
+from imagefs.containers.chd.maps import Check, Hunk, Kind, Map, PlainMap
+from imagefs.containers.chd.packing import Unpack, unpacker
+from imagefs.errors import DamagedError
+from imagefs.packed import PackedReader
+from imagefs.readers import MapReader, Reader
+
+
+class Parent(NamedTuple):
+    """What hunks may be the same as. Behind the content its last hunk goes on with zeros, up to byte `end`."""
+
+    content: Reader
+    end: int
+
+
+def content_of(base: Reader, header: Header, hunks: Map, parent: Parent | None) -> Reader:
+    """The content of the file `base`. Raises UnsupportedError for a codec, DamagedError for one that cannot be."""
+    if isinstance(hunks, PlainMap) and parent is None:
+        return MapReader(base, header.size, header.hunk_bytes, hunks.locate)
+    return ChdReader(base, header, hunks, parent)
+
+
+class _Window(NamedTuple):
+    """Bytes of the file from byte `start` on."""
+
+    start: int
+    data: bytes
+
+
+class ChdReader(PackedReader):
+    """Hunks that are decoded one by one; those that lie in a row in the file are read in one go."""
+
+    def __init__(self, base: Reader, header: Header, hunks: Map, parent: Parent | None) -> None:
+        super().__init__(header.size, header.hunk_bytes)
+        self._base, self._hunks, self._parent = base, hunks, parent
+        # Writers keep a hunk plain when it does not shrink, but nothing says that they have to.
+        self._longest = header.hunk_bytes + header.hunk_bytes // 8 + 64
+        self._unpackers: list[Unpack | None] = [
+            unpacker(name, header.hunk_bytes) if any(name) else None for name in header.codecs
+        ]
+
+    def unpack(self, first: int, count: int) -> bytes:
+        numbers = range(first, first + count)
+        row = [self._hunks[number] for number in numbers]
+        window = self._window(row)
+        parts, done = [], dict[Hunk, Content]()
+        for number, hunk in zip(numbers, row, strict=True):
+            meant = self._meant(number, hunk)
+            content = done.get(meant)
+            if content is None:
+                content = self._content(number, meant, window)
+                if meant.kind is not Kind.NONE:
+                    done[meant] = content
+            parts.append(content)
+        parts[-1] = parts[-1][: self.block_size(numbers[-1])]
+        return b"".join(parts)
+
+    def _window(self, row: Sequence[Hunk]) -> _Window:
+        """What is stored of adjacent hunks, when that lies in a row too."""
+        stored = [hunk for hunk in row if hunk.kind in (Kind.PACKED, Kind.PLAIN)]
+        if not stored:
+            return _Window(0, b"")
+        start, end = min(hunk.place for hunk in stored), max(hunk.place + hunk.length for hunk in stored)
+        if end - start > len(row) * self._longest:
+            return _Window(0, b"")
+        return _Window(start, self._read(start, end - start))
+
+    def _read(self, start: int, length: int) -> bytes:
+        """What there is of a range of the file."""
+        data = self._base.pread(start, length)
+        self.count_in(len(data))
+        return data
+
+    def _meant(self, number: int, hunk: Hunk) -> Hunk:
+        """The hunk that another one is the same as; it stands before it."""
+        for _ in range(limits.HUNK_HOPS):
+            if hunk.kind is not Kind.SELF:
+                return hunk
+            if hunk.place >= number:
+                raise DamagedError(None, f"hunk {number} is the same as the later hunk {hunk.place}")
+            number = hunk.place
+            hunk = self._hunks[number]
+        raise DamagedError(None, f"more than {limits.HUNK_HOPS} hunks are each the same as another one")
+
+    def _content(self, number: int, hunk: Hunk, window: _Window) -> Content:
+        """The whole content of a hunk, what lies behind the image's end included where it is stored."""
+        kind, size = hunk.kind, self.block_bytes
+        if kind is Kind.PARENT:
+            return self._of_parent(hunk.place, number)
+        if kind is Kind.NONE:
+            start = number * size
+            return b"" if self._parent is None else self._of_parent(start, number, may_end=True)
+        content: Content
+        if kind is Kind.REPEATED:
+            content = (hunk.place.to_bytes(8, "big") * -(-size // 8))[:size]
+        elif kind is Kind.PLAIN:
+            content = self._stored(hunk, window)
+        else:
+            content = self._unpacked(hunk, window)
+        expected = _CHECKS[hunk.check]
+        if expected is not None and expected()(content) != hunk.crc:
+            raise DamagedError(hunk.place, f"hunk {number} does not have its checksum")
+        return content
+
+    def _unpacked(self, hunk: Hunk, window: _Window) -> Content:
+        unpack = self._unpackers[hunk.codec] if hunk.codec < len(self._unpackers) else None
+        if unpack is None:
+            raise DamagedError(hunk.place, f"a hunk is packed with codec {hunk.codec}, which the header does not name")
+        return unpack(self._stored(hunk, window), self.block_bytes, hunk.place)
+
+    def _stored(self, hunk: Hunk, window: _Window) -> bytes:
+        """The stored bytes of a hunk."""
+        _, length, place, *_ = hunk
+        if length > self._longest:
+            raise DamagedError(place, f"a packed hunk of {length} bytes that gives {self.block_bytes}")
+        at = place - window.start
+        data = window.data[at : at + length] if at >= 0 else b""
+        if len(data) != length:
+            data = self._read(place, length)
+        if len(data) != length:
+            raise DamagedError(place, f"a hunk of {length} bytes lies there, of which {len(data)} are left")
+        return data
+
+    def _of_parent(self, start: int, number: int, *, may_end: bool = False) -> bytes:
+        """What hunk `number` has from byte `start` of the parent on. `may_end`: there are zeros behind its end."""
+        size = self.block_size(number)
+        if self._parent is None:
+            raise DamagedError(None, f"hunk {number} is one of the parent, and the header names none")
+        if start + size > self._parent.end and not may_end:
+            raise DamagedError(None, f"hunk {number} lies behind the parent's end")
+        return self._parent.content.pread(start, size).ljust(size, b"\0")
+
+
+# --- checksums ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _crc16() -> Callable[[Content], int]:
+    """fastcrc's, or Python's own, which takes as long as inflating."""
+    try:
+        from fastcrc.crc16 import ibm_3740
+    except ImportError:
+        return lambda data: crc_hqx(data, 0xFFFF)
+    function: Callable[[Content], int] = ibm_3740
+    return function
+
+
+_CHECKS: dict[Check, Callable[[], Callable[[Content], int]] | None] = {
+    Check.NONE: None,
+    Check.CRC16: _crc16,
+    Check.CRC32: lambda: zlib.crc32,
+}

@@ -1,0 +1,180 @@
+"""A disc put together from what a descriptor says of its tracks, checked against the sectors themselves.
+
+Descriptors are wrong about modes, lengths and addresses, and the sectors know better: the header of a raw sector tells mode
+1 from mode 2, a volume's block addresses tell where it begins (`imagefs.disc.address`). What is put right is a warning.
+Sectors that are described and that the file has lost stay in their track: they are missing, and reading them is an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from imagefs import limits
+from imagefs.disc.address import first_lba
+from imagefs.disc.layouts import Layout, Peek, by_sync, by_volume, header_lba, is_scrambled, layout_of
+from imagefs.disc.model import MAX_TRACK, Session, Track, TrackKind
+from imagefs.errors import DamagedError, UnsupportedError
+from imagefs.formats import Candidate
+from imagefs.readers import Reader, slice_of
+
+SUBCHANNEL_BYTES = 96
+"""P to W of one sector."""
+
+
+class Stored(NamedTuple):
+    """`sectors` of `layout` from byte `offset` of `reader`, of which the first `pregap` lie before index 1."""
+
+    reader: Reader
+    layout: Layout
+    offset: int
+    sectors: int
+    pregap: int = 0
+
+
+def layout_with_subchannel(kind: TrackKind, sector_bytes: int) -> Layout | None:
+    """The layout of sectors of `sector_bytes`, of which the last 96 are subchannel."""
+    main = layout_of(kind, sector_bytes - SUBCHANNEL_BYTES)
+    return main._replace(sector_bytes=sector_bytes) if main else None
+
+
+def described_layout(kind: TrackKind, sector_bytes: int, *, has_subchannel: bool = False) -> Layout | None:
+    """The layout that a descriptor means; data in sectors of a size that mode 1 does not have are mode 2."""
+    of = layout_with_subchannel if has_subchannel else layout_of
+    layout = of(kind, sector_bytes)
+    return of(TrackKind.MODE2, sector_bytes) if layout is None and kind is TrackKind.MODE1 else layout
+
+
+def seen_layout(told: Layout, reader: Reader, offset: int) -> Layout:
+    """The layout of the sectors from byte `offset` on by what is in them; `told` when nothing there contradicts it."""
+    peek = _peek(reader, offset)
+    raw = by_sync(peek)
+    if raw is not None:
+        return raw
+    if told.kind is TrackKind.AUDIO:
+        return told
+    seen = by_volume(peek)
+    # Without a sync, mode 1 and mode 2 of one size are the same.
+    return told if seen is None or seen.sector_bytes == told.sector_bytes else seen
+
+
+def _peek(reader: Reader, begin: int) -> Peek:
+    candidate = Candidate(reader)
+    return lambda offset, length: candidate.at(begin + offset, length)
+
+
+class DiscBuilder:
+    """Takes the tracks in the order of the disc; `warnings` collects what was put right."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._sessions: list[list[Track]] = []
+        self._number = 0
+        self._data_end = 0
+        """LBA behind the last data track"""
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that have tracks, counted from 1."""
+        return [Session(number, tracks) for number, tracks in enumerate(filter(None, self._sessions), 1)]
+
+    def warn(self, text: str) -> None:
+        if len(self.warnings) < limits.WARNINGS:
+            self.warnings.append(text)
+
+    def begin_session(self) -> None:
+        self._sessions.append([])
+
+    def add(
+        self,
+        number: int,
+        start: int,
+        stored: Stored,
+        *,
+        pregap: int | None = None,
+        flags: tuple[str, ...] = (),
+        isrc: str = "",
+        words: Mapping[str, str] | None = None,
+        indexes: tuple[int, ...] = (),
+    ) -> Track:
+        """A track of the session that was begun last; the LBA `start` is that of index 1.
+
+        `pregap` are all sectors before it, stored or not; `words` its "title" and "performer". Raises DamagedError for more
+        tracks than a disc can have, UnsupportedError for scrambled sectors.
+        """
+        number = self._next_number(number)
+        stored = self._checked(number, stored)
+        layout = stored.layout
+        words = words or {}
+        track = Track(
+            number=number,
+            kind=layout.kind,
+            sector_bytes=layout.sector_bytes,
+            start=start,
+            length=stored.sectors - stored.pregap,
+            stored=slice_of(stored.reader, stored.offset, stored.sectors * layout.sector_bytes),
+            user_offset=layout.user_offset,
+            pregap=max(stored.pregap, pregap or 0),
+            pregap_stored=stored.pregap,
+            flags=flags,
+            isrc=isrc,
+            title=words.get("title", ""),
+            performer=words.get("performer", ""),
+            indexes=indexes,
+        )
+        if track.is_data:
+            track = self._placed(track)
+            self._data_end = max(self._data_end, track.start + track.length)
+        self._sessions[-1].append(track)
+        return track
+
+    def _next_number(self, number: int) -> int:
+        """A number that comes again would hide the track that had it first."""
+        if number <= self._number:
+            self.warn(f"track {number} after track {self._number} is taken as {self._number + 1}")
+            number = self._number + 1
+        if number > MAX_TRACK:
+            raise DamagedError(None, f"track {number}: a disc has at most {MAX_TRACK}")
+        self._number = number
+        return number
+
+    def _checked(self, number: int, stored: Stored) -> Stored:
+        """With a count that is possible, and the layout that the sectors have."""
+        reader, layout, offset, count, pregap = stored
+        size = layout.sector_bytes
+        offset = min(offset, reader.size)  # one of 64 bits may be more than a file can have
+        there = max(0, reader.size - offset) // size
+        if not 0 <= count <= max(there, limits.DISC_SECTORS):
+            kept = 0 if count < 0 else there
+            self.warn(f"track {number} cannot have {count} sectors; it has {kept}")
+            count = kept
+        elif count > there:
+            self.warn(f"the last {count - there} of the {count} sectors of track {number} are not in the file")
+        pregap = max(0, min(pregap, count))
+        begin = offset + pregap * size
+        seen = seen_layout(layout, reader, begin)
+        if seen != layout and seen.sector_bytes == size and count > pregap:
+            self.warn(f"track {number} is {seen.mode} by its sectors, not {layout.mode}")
+            layout = seen
+        if layout.kind is not TrackKind.AUDIO and is_scrambled(Candidate(reader).at(begin, 16)):
+            raise UnsupportedError(f"scrambled sectors in track {number}; dump the disc descrambled")
+        return Stored(reader, layout, offset, count, pregap)
+
+    def _placed(self, track: Track) -> Track:
+        """The data track where its own volume says it is, as long as that is free."""
+        header = header_lba(Candidate(track.stored).at(track.pregap_stored * track.sector_bytes, 16))
+        told = first_lba(track.user, [track.start] if header is None else [track.start, header])
+        if told is None or told == track.start:
+            return track
+        if told < 0 and not self._data_end:  # the pregap is stored, and the descriptor does not say so
+            pregap = min(-told, track.length)
+            track = replace(
+                track,
+                length=track.length - pregap,
+                pregap=track.pregap + pregap,
+                pregap_stored=track.pregap_stored + pregap,
+            )
+            told = 0
+        elif told < self._data_end:
+            return track
+        self.warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}")
+        return replace(track, start=told, indexes=tuple(lba + told - track.start for lba in track.indexes))

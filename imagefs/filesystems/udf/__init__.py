@@ -1,0 +1,52 @@
+"""UDF, the file system of DVDs, Blu-ray discs and packet-written CDs, and of some hard disks and cards.
+
+recognition sequence, anchors, volume descriptors         descriptors
+partition maps: physical, sparable, virtual, metadata     partitions
+blocks, file entries and content through them             space, entries
+directories, names, dates                                 directories, names, dates
+devices, named streams                                    attributes
+file set; the tree; what `info` tells                     volume, filesystem, details
+
+Read: revisions 1.02 to 2.60, blocks of 512 to 32768 bytes; entries of strategy 4 and 4096; all forms of allocation, with
+holes and chained descriptors; hard links, symbolic links, devices; named streams as `user.udf.NAME`; volumes whose main
+descriptors, first anchor, or metadata are damaged, by the copies that they have.
+Not read: sets of several volumes, access control lists, Macintosh and OS/2 attributes.
+
+Sources: ECMA-167 3rd edition, OSTA UDF 1.02 to 2.60; for what is not in them, Linux fs/udf.
+"""
+
+from imagefs.filesystems.udf.descriptors import BLOCK_SIZES, anchors, slot_sizes
+from imagefs.filesystems.udf.filesystem import Udf
+from imagefs.filesystems.udf.volume import open_volume
+from imagefs.formats import Candidate, Format, Layer, Match
+from imagefs.options import Options
+
+
+def probe(candidate: Candidate) -> Match | None:
+    """A recognition sequence that names UDF, or an anchor in its place (packet-written discs may have nothing else)."""
+    slots = slot_sizes(candidate)
+    if slots:
+        return Match(94, f"NSR in the volume recognition sequence, slots of {slots[0]} bytes")
+    for size in BLOCK_SIZES[:4]:
+        for place, _ in anchors(candidate, size):
+            return Match(70, f"UDF anchor at sector {place} of {size} bytes")
+    return None
+
+
+def open_udf(candidate: Candidate, options: Options) -> Udf:
+    """The volume's tree. Raises DamagedError, NotFoundError, UnsupportedError, OSError."""
+    return Udf(open_volume(candidate, options))
+
+
+FORMAT = Format(
+    name="udf",
+    title="UDF",
+    layer=Layer.FILESYSTEM,
+    probe=probe,
+    open=open_udf,
+    extensions=("udf", "iso"),
+    mime=("application/x-udf-image",),
+    trees=("udf",),
+    reads="1.02 to 2.60; physical, sparable, virtual (VAT) and metadata partitions; links, devices, streams",
+    lacks="sets of several volumes, ACLs",
+)

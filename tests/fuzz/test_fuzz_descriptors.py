@@ -1,0 +1,86 @@
+"""GDI, TOC, CCD, MDS and CDI out of thin air and out of damaged real ones: an error of ours or a disc, soon.
+
+IMAGEFS_FUZZ_SECONDS makes it last longer than the moment that it takes among the other tests.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from imagefs.containers import ccd, cdi, gdi, mds, toc
+from imagefs.errors import ImageError
+from imagefs.formats import Candidate, Format
+from imagefs.readers import BytesReader
+from imagefs.sources import Folder
+from tests.builders.cdi import VERSIONS
+from tests.builders.cdi import cdi as make_cdi
+from tests.builders.gdi import gdi as make_gdi
+from tests.containers.test_ccd import MIXED as CCD
+from tests.containers.test_cdi import selfboot
+from tests.containers.test_gdi import FILES, LINES
+from tests.containers.test_mds import IMAGE
+from tests.containers.test_mds import WHOLE as MDS
+from tests.containers.test_toc import MIXED as TOC
+from tests.fuzz.test_discs import damaged, seconds, try_open
+
+Seeds = Sequence[tuple[bytes, int]]
+"""(descriptor, the byte from which on it is damaged)."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("discs")
+    for name, content in FILES.items():
+        (path / name).write_bytes(content)
+    for name in ("disc.bin", "disc.img", "disc.mdf"):
+        (path / name).write_bytes(IMAGE)
+    return path
+
+
+def texts(*seeds: str) -> Callable[[], Seeds]:
+    """The texts, and their lines shuffled into each other."""
+    lines = [line for seed in seeds for line in seed.splitlines()]
+    return lambda: [*((seed.encode(), 0) for seed in seeds), ("\n".join(lines + lines[::-1]).encode(), 0)]
+
+
+def images_of_all_versions() -> Seeds:
+    data_bytes = sum(len(cut.data) for session in selfboot() for cut in session)
+    return [(make_cdi(selfboot(), version), data_bytes) for version in VERSIONS]
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "seeds"),
+    [
+        (gdi.FORMAT, "disc.gdi", texts(make_gdi(LINES), "1\n1 0 4 2048 disc.bin 99\n")),
+        (
+            toc.FORMAT,
+            "disc.toc",
+            texts(TOC, 'CD_ROM\nTRACK MODE1 RW\nZERO MODE1 RW 00:02:00\nDATAFILE "disc.bin" #9\nSTART\n'),
+        ),
+        (ccd.FORMAT, "disc.ccd", texts(CCD)),
+        (mds.FORMAT, "disc.mds", lambda: [(MDS, 16)]),
+        (cdi.FORMAT, "disc.cdi", images_of_all_versions),
+    ],
+    ids=["gdi", "toc", "ccd", "mds", "cdi"],
+)
+def test_damaged_descriptors(folder: Path, entry: Format, name: str, seeds: Callable[[], Seeds]) -> None:
+    whole = seeds()
+    for chance in seconds():
+        seed, first = chance.choice(whole)
+        parts = Folder(str(folder))
+        candidate = Candidate(BytesReader(damaged(seed, first, chance)), name, parts)
+        try_open(entry, candidate)
+        if entry.parts is not None and entry.probe(candidate):
+            try_parts(entry, candidate)
+        parts.close()
+
+
+def try_parts(entry: Format, candidate: Candidate) -> None:
+    """The names that a damaged descriptor gives lie in its folder, or it is refused."""
+    assert entry.parts is not None and candidate.folder is not None
+    try:
+        names = entry.parts(candidate)
+    except ImageError:
+        return
+    assert all(candidate.folder.find(name) == name for name in names)
