@@ -79,9 +79,9 @@ class FileSource(Source):
         self._view, self._mapped = None, True
 
     def changed(self) -> bool:
-        """Whether the file has another size now than when it was opened."""
+        """Whether the file has another size or modification time now than when it was opened."""
         info = os.fstat(self._fd)
-        return stat.S_ISREG(info.st_mode) and info.st_size != self.size
+        return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) != (self.size, self.mtime)
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -44,6 +44,7 @@ def test_a_file_that_shrinks_is_damaged_where_it_is_not_any_more(tmp_path: Path)
     path = tmp_path / "a"
     path.write_bytes(bytes(10_000))
     source = open_source(str(path))
+    assert not source.changed()
     os.truncate(path, 5000)
     assert source.changed()
     assert source.pread(0, 5000) == bytes(5000)
@@ -57,3 +58,12 @@ def test_a_closed_source_does_not_read_another_file(tmp_path: Path) -> None:
     source.close()
     with (tmp_path / "a").open("rb"), pytest.raises(OSError, match="descriptor"):
         source.pread(0, 10)
+
+
+def test_a_file_written_over_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(100))
+    source = open_source(str(path))
+    path.write_bytes(b"x" * 100)
+    os.utime(path, ns=(0, source.mtime + 1))
+    assert source.changed()

@@ -89,6 +89,17 @@ class DirectEngine:
         if self._xattrs:
             self._handlers |= {Op.GETXATTR: self._getxattr, Op.LISTXATTR: self._listxattr}
 
+    def invalidate(self) -> None:
+        """Have the kernel forget all content and listings that it keeps. May wait for readers: not for a serving thread."""
+        size = _OUT_BYTES + p.INVAL_INODE_OUT.size
+        head = p.OUT_HEADER.pack(size, p.NOTIFY_INVAL_INODE, 0)
+        for number in list(self._mount.nodes):
+            try:
+                os.writev(self._device, (head, p.INVAL_INODE_OUT.pack(number, 0, 0)))
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # the kernel does not know it (any more)
+                    return
+
     def when_ended(self, call: Callable[[], None]) -> None:
         """Have `call` called from a serving thread when the mount is gone; at once if it is."""
         self._when_ended = call

@@ -27,6 +27,7 @@ class DirectSession(Supervisor):
     """Mounts and serves with the direct engine."""
 
     device = -1
+    _engine: DirectEngine
 
     def connect(self) -> None:
         """Mount, and keep the descriptor. Raises OSError."""
@@ -39,7 +40,11 @@ class DirectSession(Supervisor):
         _wait_for_calm(engine, pending)
         import trio
 
+        self._engine = engine
         trio.run(self._supervise, engine, pending)
+
+    def invalidate(self) -> None:
+        self._engine.invalidate()
 
     async def _supervise(self, engine: DirectEngine, pending: list[int]) -> None:
         import trio

@@ -28,8 +28,7 @@ DIRENT = Struct("<2Q2I")  # ino, offset of the next entry, name length, type; th
 DIRENTPLUS = Struct("<4Q2I 3Q3q10I 2Q2I")  # ENTRY_OUT, ATTR and DIRENT in one
 STATFS_OUT = Struct("<5Q4I24x")  # blocks bfree bavail files ffree bsize namelen frsize (padding)
 STORE_OUT = Struct("<2Q2I")  # nodeid offset size (padding); then the data
-INVAL_INODE_OUT = Struct("<QqQ")  # nodeid offset length
-INVAL_ENTRY_OUT = Struct("<Q2I")  # parent name-length flags; then the name and NUL
+INVAL_INODE_OUT = Struct("<QqQ")  # nodeid, offset, length (0: to the end)
 
 FOREVER = 1 << 40
 """Seconds that an answer is valid: an image does not change."""
@@ -91,7 +90,7 @@ WANTED = (
 )
 
 OPEN_KEEP_CACHE, OPEN_CACHE_DIR = 1 << 1, 1 << 3
-NOTIFY_INVAL_INODE, NOTIFY_INVAL_ENTRY, NOTIFY_STORE = 2, 3, 4
+NOTIFY_INVAL_INODE, NOTIFY_STORE = 2, 4
 DEV_IOC_CLONE = 0x8004_E500
 """ioctl on a second descriptor of /dev/fuse: join the connection of the first."""
 

@@ -181,6 +181,14 @@ class Pyfuse3Session(Supervisor):
             # Never unmounts here: it is done, or the place may hold another mount by now.
             pyfuse3.close(unmount=False)
 
+    def invalidate(self) -> None:
+        for number in list(self.mount.nodes):
+            try:
+                pyfuse3.invalidate_inode(number)
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # the kernel does not know it (any more)
+                    return
+
     async def _serve(self, pending: list[int]) -> None:
         async with trio.open_nursery() as nursery:
             for task in (self.feed_watchdog, self.watch_image):

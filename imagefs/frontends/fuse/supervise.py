@@ -59,6 +59,9 @@ class Supervisor:
         """Mount, in the way of the engine. Raises OSError."""
         raise NotImplementedError
 
+    def invalidate(self) -> None:
+        """Have the kernel forget the content that it keeps, so that what is read from now on is read anew."""
+
     async def wait_for_signals(self, pending: list[int], scope: trio.CancelScope) -> None:
         """The first signal unmounts and lets reads finish for a moment; the second ends at once."""
         import trio
@@ -114,6 +117,7 @@ class Supervisor:
         for source in self.image.sources:
             source.distrust()
         self.mount.unmap()
+        await trio.to_thread.run_sync(self.invalidate, abandon_on_cancel=True)
 
     def _has_changed(self) -> bool:
         try:

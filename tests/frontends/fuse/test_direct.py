@@ -70,13 +70,23 @@ class Slow(MemoryFileSystem):
 
 
 @pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Kernel]:
+def ends() -> tuple[socket.socket, socket.socket]:
+    """The kernel's and the engine's end of a device."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, ends: tuple[socket.socket, socket.socket]) -> DirectEngine:
     tree = {"a": b"alpha", "big": bytes(range(256)) * 4096, "slow": {"s": b"1"}, "bug": {}, "broken": {}, "link": "a"}
     filesystem = Slow(tree, tmp_path / "backing", broken=["broken"])
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for sock in (ours, theirs):
+    for sock in ends:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    engine = DirectEngine(Mount(filesystem), theirs.detach(), threads=1)
+    return DirectEngine(Mount(filesystem), ends[1].detach(), threads=1)
+
+
+@pytest.fixture
+def kernel(engine: DirectEngine, ends: tuple[socket.socket, socket.socket]) -> Iterator[Kernel]:
+    ours = ends[0]
     engine.start()
     kernel = Kernel(ours)
     ours.settimeout(5)
@@ -208,3 +218,15 @@ def test_random_requests_never_end_the_mount(kernel: Kernel) -> None:
         error, _ = kernel.ask(opcode, dice.choice([0, 1, 3, 5, 7, 9, 1 << 63]), body)
         assert -200 < error <= 0
     assert kernel.read(kernel.lookup(ROOT_ID, b"a"), 0, 10) == (0, b"alpha")
+
+
+def test_a_change_makes_the_kernel_forget_what_it_keeps(kernel: Kernel, engine: DirectEngine) -> None:
+    a = kernel.lookup(ROOT_ID, b"a")
+    engine.invalidate()
+    told = set()
+    while not {a, ROOT_ID} <= told:
+        unique, code, body = kernel.receive()
+        assert (unique, code) == (0, p.NOTIFY_INVAL_INODE)
+        number, offset, length = p.INVAL_INODE_OUT.unpack(body)
+        assert (offset, length) == (0, 0)
+        told.add(number)
