@@ -191,6 +191,48 @@ def _load_zstd_of_python() -> _Binding:
     )
 
 
+class _ZstdDecompressor:
+    """The decompression objects of zstandard in the manner of bz2's: they give all they can, so the rest is kept here."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self._rest = inner, b""
+
+    @property
+    def eof(self) -> bool:
+        return not self._rest and bool(self._inner.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._rest and not self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        unused: bytes = self._inner.unused_data
+        return unused
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        content = self._rest + self._inner.decompress(data) if data else self._rest
+        self._rest = content[max_length:]
+        return content[:max_length]
+
+
+def zstd_decompressor(window_bytes: int) -> tuple[Any, tuple[type[Exception], ...]]:
+    """A decompressor for one frame, with the interface of bz2's, and what it raises.
+
+    It is to be fed a block at a time, since all that a block gives may be kept. Raises UnsupportedError without a library.
+    """
+    try:
+        import zstandard
+    except ImportError:
+        module = _first_module("compression.zstd", "backports.zstd")
+        if module is None:
+            raise _missing("zstd") from None
+        options = {module.DecompressionParameter.window_log_max: window_bytes.bit_length() - 1}
+        return module.ZstdDecompressor(options=options), (module.ZstdError, EOFError)
+    inner = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
+    return _ZstdDecompressor(inner), (zstandard.ZstdError,)
+
+
 _WINDOW_LOG = limits.BLOCK_BYTES.bit_length() - 1
 
 

@@ -77,8 +77,8 @@ class Candidate:
     def tail(self, length: int) -> bytes:
         """The last `length` bytes, fewer when there are no more.
 
-        None at all where the whole of a long stream would have to be decoded for them and the name is one of an image that has
-        nothing there: looking for a footer would cost more than all that follows.
+        None at all where the whole of a long stream would have to be decoded for them and the name is one of an image that
+        has nothing there: looking for a footer would cost more than all that follows.
         """
         start = max(0, self.reader.size - length)
         if self.extension in _WITHOUT_FOOTER and self.reader.is_far(start):
@@ -170,3 +170,28 @@ def matches(candidate: Candidate, layer: Layer, answers: list[Answer] | None = N
         if match:
             found.append((match, entry))
     return sorted(found, key=lambda pair: -pair[0].score)
+
+
+def find_part(folder: "Folder", name: str) -> str | None:
+    """The path below the folder of the part that `name` means, as it is or in a wrapper: x.bin, else x.bin.ecm.
+
+    None when neither is there. Raises OutsideError.
+    """
+    found = folder.find(name)
+    if found is None:
+        extensions = [extension for entry in formats(Layer.WRAPPER) for extension in entry.extensions]
+        found = next((path for each in extensions if (path := folder.find(f"{name}.{each}"))), None)
+    return found
+
+
+def open_part(folder: "Folder", path: str, options: Options) -> Reader:
+    """A part that was found, out of its wrapper if it has one by its name and its content.
+
+    Raises MissingPartError, OutsideError, DamagedError, UnsupportedError, OSError.
+    """
+    candidate = Candidate(folder.open(path), path, folder)
+    for _, entry in matches(candidate, Layer.WRAPPER):
+        if candidate.extension in entry.extensions:
+            opened: Reader = entry.open(candidate, options)
+            return opened
+    return candidate.reader

@@ -60,7 +60,9 @@ class Image:
 
     def _open_by_descriptor(self, name: str) -> Reader | Disc | None:
         """The content through a descriptor beside the file (a CUE beside its BIN), None when there is none that works."""
-        extension = name.rpartition(".")[2].lower()
+        stem, _, extension = name.lower().rpartition(".")
+        if any(extension in entry.extensions for entry in formats(Layer.WRAPPER)):
+            extension = stem.rpartition(".")[2]
         for entry in formats(Layer.CONTAINER):
             if entry.parts is None or extension not in entry.describes:
                 continue

@@ -23,6 +23,7 @@ from imagefs.readers import (
     Source,
     ZeroReader,
     joined,
+    sectors_of,
     slice_of,
 )
 from tests.builders.sectors import pattern
@@ -81,6 +82,21 @@ def test_sector_reader_past_the_end_is_missing_from_the_byte_that_is_not_there(s
     user = b"".join(CONTENT[k * 2352 + 16 : k * 2352 + 2064] for k in range(3))
     there = user + CONTENT[3 * 2352 + 16 : 3 * 2352 + 1016]
     check_reader(SectorReader(image, 0, 2352, 16, 2048, 5), there.ljust(5 * 2048), missing=[(len(there), 5 * 2048)])
+
+
+def test_sectors_in_sectors_are_read_in_one_step(source: Source) -> None:
+    """The main channel before its subcode, and the user data in it; only where both count the same sectors."""
+    main = SectorReader(source, 100, 2448, 0, 2352, 9)
+    reader = sectors_of(main, 2 * 2352, 2352, 16, 2048, 7)
+    assert reader.base is source
+    user = b"".join(CONTENT[100 + k * 2448 + 16 :][:2048] for k in range(2, 9))
+    check_reader(reader, user)
+    shifted = sectors_of(main, 2352 + 10, 2352, 16, 2048, 3)
+    assert shifted.base is main
+    check_reader(shifted, b"".join(main.pread(k * 2352 + 26, 2048) for k in range(1, 4)))
+    beyond = sectors_of(main, 0, 2352, 16, 2048, 10)
+    whole = b"".join(CONTENT[100 + k * 2448 + 16 :][:2048] for k in range(9))
+    check_reader(beyond, whole + bytes(2048), missing=[(9 * 2048, 10 * 2048)])
 
 
 def test_extent_reader_in_shuffled_order_with_a_hole_and_a_gap(source: Source) -> None:

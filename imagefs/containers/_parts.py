@@ -6,9 +6,9 @@ from imagefs import limits
 from imagefs.containers.cue.files import names_to_try
 from imagefs.containers.cue.sheet import FileEntry, decode
 from imagefs.errors import DamagedError, MissingPartError
-from imagefs.formats import Candidate
+from imagefs.formats import Candidate, find_part, open_part
 from imagefs.options import Options
-from imagefs.sources import FileSource
+from imagefs.readers import Reader
 
 
 def read_text(candidate: Candidate, options: Options) -> tuple[str, str]:
@@ -27,12 +27,13 @@ def stem_of(candidate: Candidate) -> str:
 def find_named(candidate: Candidate, name: str, encoding: str = "utf-8") -> str | None:
     """The path below the folder of a file that is named in a text of the codec `encoding`, None when it is not there.
 
-    As written, then its last part beside the descriptor; with `\\` as `/`, in any case. Raises OutsideError.
+    As written, then its last part beside the descriptor; with `\\` as `/`, in any case; also in a wrapper.
+    Raises OutsideError.
     """
     if candidate.folder is None:
         return None
     for each in names_to_try(FileEntry(0, name, ""), encoding):
-        found = candidate.folder.find(each)
+        found = find_part(candidate.folder, each)
         if found:
             return found
     return None
@@ -41,16 +42,16 @@ def find_named(candidate: Candidate, name: str, encoding: str = "utf-8") -> str 
 def find_beside(candidate: Candidate, extensions: Sequence[str]) -> str | None:
     """The file with the descriptor's stem and the first of the extensions for which one is there."""
     for extension in extensions:
-        found = candidate.folder.find(f"{stem_of(candidate)}.{extension}") if candidate.folder else None
+        found = find_part(candidate.folder, f"{stem_of(candidate)}.{extension}") if candidate.folder else None
         if found:
             return found
     return None
 
 
-def open_found(candidate: Candidate, found: str | None, name: str) -> FileSource:
+def open_found(candidate: Candidate, found: str | None, name: str) -> Reader:
     """Open what was found of the file called `name`. Raises MissingPartError, DamagedError, OutsideError, OSError."""
     if found is None or candidate.folder is None:
         raise MissingPartError(name, [candidate.folder.path] if candidate.folder else [])
     if found == candidate.name:
         raise DamagedError(None, "the descriptor names itself as its data")
-    return candidate.folder.open(found)
+    return open_part(candidate.folder, found, Options())

@@ -1,19 +1,22 @@
 """The files that a CUE sheet names: finding them beside it, and the stored sectors in them.
 
 Looked for, until one is there: the name as written (with `\\` as `/`, in any case, also in the sheet's own code page); the
-last part of a relative path or of a Windows path beside the sheet; and when the sheet has one BINARY file alone, the sheet's
-own name with the extension of a data file, then the only data file in the folder. The last two are warned of.
+last part of a relative path or of a Windows path beside the sheet; each of these also in a wrapper (x.bin.ecm); and when
+the sheet has one BINARY file alone, the sheet's own name with the extension of a data file, then the only data file in the
+folder. The last two are warned of.
 Absolute paths and `..` lead out of the folder and are refused.
 """
 
 import re
 from typing import NamedTuple
 
+from imagefs import formats
 from imagefs.containers.cue.sheet import FileEntry, Sheet, as_written
 from imagefs.disc.model import AUDIO_BYTES
 from imagefs.disc.wav import is_wav, samples_in_wav
 from imagefs.errors import DamagedError, ImageError, MissingPartError, UnsupportedError
 from imagefs.formats import Candidate
+from imagefs.options import Options
 from imagefs.readers import Extent, Reader, joined
 from imagefs.sources import Folder
 
@@ -49,7 +52,7 @@ def find(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> str | None:
     if folder is None:
         return None
     for name in names_to_try(entry, sheet.encoding):
-        found = folder.find(name)
+        found = formats.find_part(folder, name)
         if found:
             return found
     if sum(other.kind in _BINARY for other in sheet.files) != 1 or entry.kind not in _BINARY:
@@ -75,8 +78,7 @@ def open_part(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> Part:
         raise MissingPartError(entry.name, [candidate.folder.path] if candidate.folder else [])
     if found == candidate.name:
         raise DamagedError(None, f"line {entry.line}: the sheet names itself as its data")
-    source = candidate.folder.open(found)
-    return _part_of(source, entry)
+    return _part_of(formats.open_part(candidate.folder, found, Options()), entry)
 
 
 _OTHER_AUDIO = (

@@ -1,0 +1,38 @@
+"""Compressed and wrapped files with damage anywhere: an error of ours or bytes of the image, soon, and no other end.
+
+IMAGEFS_FUZZ_SECONDS makes it last longer than the moment that it takes among the other tests.
+"""
+
+import bz2
+import gzip
+import lzma
+import random
+from functools import partial
+
+from imagefs.formats import Format
+from imagefs.wrappers import bzip2, gz, lz4frame, xz, zst
+from tests.fuzz.test_discs import damaged, seconds
+from tests.fuzz.test_fuzz_cso import open_container, walk
+from tests.wrappers import test_gz, test_lz4frame, test_zst
+
+CHANCE = random.Random(2)
+CONTENT = b"".join(CHANCE.choice((bytes(2048), CHANCE.randbytes(2048), b"text" * 512)) for _ in range(30)) + b"end"
+HALF = CONTENT[: len(CONTENT) // 2]
+
+SEEDS: list[tuple[Format, bytes]] = [
+    (gz.FORMAT, gzip.compress(CONTENT, mtime=0) + gzip.compress(HALF, mtime=0)),
+    (gz.FORMAT, test_gz.bgzf(HALF) + test_gz.bgzf(CONTENT[len(HALF) :])),
+    (xz.FORMAT, lzma.compress(CONTENT, preset=0) + bytes(4) + lzma.compress(HALF, preset=0)),
+    (bzip2.FORMAT, bz2.compress(CONTENT, 1) + bz2.compress(HALF)),
+    (zst.FORMAT, test_zst.compress(CONTENT) + test_zst.compress(HALF, size=False)),
+    (zst.FORMAT, test_zst.seekable(CONTENT, 9000, checksums=True)),
+    (lz4frame.FORMAT, test_lz4frame.compress(CONTENT) + test_lz4frame.compress(HALF, linked=True, checksums=True)),
+]
+
+
+def test_wrappers() -> None:
+    for chance in seconds():
+        entry, seed = chance.choice(SEEDS)
+        end = chance.random() < 0.4  # indexes and footers lie there
+        kept = len(seed) - 60 if end else 0
+        walk(partial(open_container, entry, seed[:kept] + damaged(seed[kept:], 0, chance)))
