@@ -15,7 +15,7 @@ Not read: sets of several volumes, access control lists, Macintosh and OS/2 attr
 Sources: ECMA-167 3rd edition, OSTA UDF 1.02 to 2.60; for what is not in them, Linux fs/udf.
 """
 
-from imagefs.filesystems.udf.descriptors import BLOCK_SIZES, anchors, slot_sizes
+from imagefs.filesystems.udf.descriptors import BLOCK_SIZES, RECOGNITION_BYTE, anchors, slot_sizes
 from imagefs.filesystems.udf.filesystem import Udf
 from imagefs.filesystems.udf.volume import open_volume
 from imagefs.formats import Candidate, Format, Layer, Match
@@ -27,9 +27,11 @@ def probe(candidate: Candidate) -> Match | None:
     slots = slot_sizes(candidate)
     if slots:
         return Match(94, f"NSR in the volume recognition sequence, slots of {slots[0]} bytes")
-    for size in BLOCK_SIZES[:4]:
-        for place, _ in anchors(candidate, size):
-            return Match(70, f"UDF anchor at sector {place} of {size} bytes")
+    is_other = candidate.at(candidate.origin + RECOGNITION_BYTE + 1, 5) == b"CD001"
+    for at_end in (False,) if is_other or candidate.reader.is_far(candidate.reader.size) else (False, True):
+        for size in BLOCK_SIZES[:4]:
+            for place, _ in anchors(candidate, size, at_end=at_end):
+                return Match(70, f"UDF anchor at sector {place} of {size} bytes")
     return None
 
 

@@ -26,7 +26,7 @@ sequence fills in what the main one lacks. Sources: ECMA-167 2/8, 3/8.4, 3/10; U
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from imagefs import limits
@@ -127,20 +127,24 @@ def _has_nsr(candidate: Candidate, slot: int) -> bool:
     return False
 
 
-def anchor_places(candidate: Candidate, block_bytes: int) -> Iterator[int]:
-    """The blocks where an anchor may be, the likeliest first."""
+def _anchor_places(candidate: Candidate, block_bytes: int, *, at_end: bool) -> Iterator[int]:
+    """The blocks near the beginning or at the end where an anchor may be, the likeliest first."""
     start, blocks = candidate.origin // block_bytes, candidate.reader.size // block_bytes
-    yield start + _ANCHOR_BLOCK
+    if not at_end:
+        yield from (start + _ANCHOR_BLOCK, start + _OPEN_ANCHOR_BLOCK)
+        return
     for back in _FROM_THE_END:
         for place in (blocks - back, blocks - back - _ANCHOR_BLOCK):
             if place > start:
                 yield place
-    yield start + _OPEN_ANCHOR_BLOCK
 
 
-def anchors(candidate: Candidate, block_bytes: int, places: Sequence[int] = ()) -> Iterator[tuple[int, bytes]]:
-    """(block, descriptor) of the anchors that are in their places; `places` instead of the usual ones."""
-    for place in places or anchor_places(candidate, block_bytes):
+def anchors(candidate: Candidate, block_bytes: int, *, at_end: bool) -> Iterator[tuple[int, bytes]]:
+    """(block, descriptor) of the anchors that are in their places.
+
+    What is near the beginning comes first wherever there is a choice: the end may have to be unpacked.
+    """
+    for place in _anchor_places(candidate, block_bytes, at_end=at_end):
         data = candidate.at(place * block_bytes, 512)
         tag = tags.tag_at(data)
         if tag.identifier == tags.ANCHOR and tag.location == place and len(data) == 512:
@@ -150,17 +154,18 @@ def anchors(candidate: Candidate, block_bytes: int, places: Sequence[int] = ()) 
 def find_volume(candidate: Candidate) -> Descriptors:
     """The descriptors of the volume. Raises DamagedError when there are none that are of use."""
     slots = slot_sizes(candidate)
-    found = [each for size in BLOCK_SIZES if max(size, 2048) in slots for each in _volumes(candidate, size)]
-    if not found:
-        found = [each for size in BLOCK_SIZES if max(size, 2048) not in slots for each in _volumes(candidate, size)]
-    if not found:
-        raise DamagedError(candidate.origin, "no anchor leads to the descriptors of its UDF volume")
-    return max(found, key=lambda each: each.recorded)
+    likely = [size for size in BLOCK_SIZES if max(size, _SLOT_SIZES[0]) in slots]
+    for sizes in (likely, [size for size in BLOCK_SIZES if size not in likely]):
+        for at_end in (False, True):
+            found = [each for size in sizes for each in _volumes(candidate, size, at_end=at_end)]
+            if found:
+                return max(found, key=lambda each: each.recorded)
+    raise DamagedError(candidate.origin, "no anchor leads to the descriptors of its UDF volume")
 
 
-def _volumes(candidate: Candidate, block_bytes: int) -> Iterator[Descriptors]:
+def _volumes(candidate: Candidate, block_bytes: int, *, at_end: bool) -> Iterator[Descriptors]:
     """The volume of the first anchor from which one can be read."""
-    for place, anchor in anchors(candidate, block_bytes):
+    for place, anchor in anchors(candidate, block_bytes, at_end=at_end):
         found = volume_of(candidate.reader, block_bytes, anchor)
         if found is not None:
             if place != candidate.origin // block_bytes + _ANCHOR_BLOCK:

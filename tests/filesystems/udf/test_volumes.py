@@ -11,6 +11,7 @@ import pytest
 from imagefs.errors import DamagedError, NotFoundError
 from imagefs.filesystems.udf import FORMAT
 from imagefs.formats import Candidate
+from imagefs.options import Options
 from imagefs.readers import BytesReader
 from tests.builders import udf
 from tests.builders.udf import EMBEDDED, ROOT, Builder, timestamp
@@ -185,6 +186,26 @@ def test_no_recognition_sequence() -> None:
     match = FORMAT.probe(Candidate(BytesReader(image)))
     assert match is not None and match.why == "UDF anchor at sector 256 of 2048 bytes"
     assert check_filesystem(opened(image)) == seen
+
+
+class FarEnd(BytesReader):
+    """Its end costs seconds, as that of a compressed stream does."""
+
+    def is_far(self, offset: int) -> bool:
+        return offset > 4 << 20
+
+    def pread(self, offset: int, length: int) -> bytes:
+        assert not length or not self.is_far(offset), "the end is read without need"
+        return super().pread(offset, length)
+
+
+def test_the_end_is_not_read_without_need() -> None:
+    made, _ = filled("physical")
+    image = made.image()
+    sound = FarEnd(image + bytes(8 << 20))
+    assert FORMAT.open(Candidate(sound), Options()).label == "LABEL"
+    nothing = FarEnd(without(image, 16, 17, 18, udf.ANCHOR) + bytes(8 << 20))
+    assert FORMAT.probe(Candidate(nothing)) is None
 
 
 def test_a_former_volume_with_other_blocks_is_not_shown() -> None:
