@@ -61,10 +61,11 @@ class Image:
     def _open_by_descriptor(self, name: str) -> Reader | Disc | None:
         """The content through a descriptor beside the file (a CUE beside its BIN), None when there is none that works."""
         stem, _, extension = name.lower().rpartition(".")
+        extensions = {extension}
         if any(extension in entry.extensions for entry in formats(Layer.WRAPPER)):
-            extension = stem.rpartition(".")[2]
+            extensions.add(stem.rpartition(".")[2])  # disc.bin.ecm beside disc.cue; a .bin may be a wrapper too
         for entry in formats(Layer.CONTAINER):
-            if entry.parts is None or extension not in entry.describes:
+            if entry.parts is None or extensions.isdisjoint(entry.describes):
                 continue
             for other in self._folder.names()[: limits.DISC_TRACKS]:
                 if other.rpartition(".")[2].lower() in entry.extensions and self._describes(entry, other, name):

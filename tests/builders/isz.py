@@ -4,6 +4,7 @@ import bz2
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 KINDS = ("zeros", "plain", "zlib", "bzip2")
 
@@ -19,8 +20,18 @@ def packed(content: bytes, kind: str) -> bytes:
     return {"zeros": b"", "plain": content, "zlib": zlib.compress(content)}[kind]
 
 
-def header(content_bytes: int, chunk_bytes: int, *, pointer: int = 3, number: int = 0, chunk_table: int = 64, files_table: int = 0,
-           data: int = 64, encryption: int = 0, segment: int = 0) -> bytes:  # fmt: skip
+def header(
+    content_bytes: int,
+    chunk_bytes: int,
+    *,
+    pointer: int = 3,
+    number: int = 0,
+    chunk_table: int = 64,
+    files_table: int = 0,
+    data: int = 64,
+    encryption: int = 0,
+    segment: int = 0,
+) -> bytes:
     return struct.pack(
         "<4sBBIHIBQIIBBIIIx16x", b"IsZ!", 64, 1, 0x1234, 2048, content_bytes // 2048, encryption, segment,
         -(-content_bytes // chunk_bytes), chunk_bytes, pointer, number, chunk_table, files_table, data,
@@ -32,7 +43,9 @@ def chunk_table(chunks: Sequence[tuple[str, int]], pointer: int) -> bytes:
     return hidden(b"".join(entry.to_bytes(pointer, "little") for entry in entries))
 
 
-def isz(content: bytes, how: Callable[[int], str], chunk_bytes: int = 16384, pointer: int = 3, cuts: Sequence[int] = ()) -> list[bytes]:  # fmt: skip
+def isz(
+    content: bytes, how: Callable[[int], str], chunk_bytes: int = 16384, pointer: int = 3, cuts: Sequence[int] = ()
+) -> list[bytes]:
     """An image as its files: the data are cut at the bytes `cuts`, which may lie inside of chunks."""
     parts = [content[at : at + chunk_bytes] for at in range(0, len(content), chunk_bytes)]
     stored = [packed(part, how(number)) for number, part in enumerate(parts)]
@@ -47,7 +60,7 @@ def isz(content: bytes, how: Callable[[int], str], chunk_bytes: int = 16384, poi
     starts = [sum(map(len, stored[:number])) for number in range(len(stored))]
     first_data = 64 + len(table) + 24 * len(borders)
     rows, files, first = b"", [], 0
-    for number, (begin, end) in enumerate(zip(borders, borders[1:], strict=False)):
+    for number, (begin, end) in enumerate(pairwise(borders)):
         chunks = [at for at, start in enumerate(starts) if at >= first and (start < end or end == len(data))]
         after = starts[first + len(chunks)] if first + len(chunks) < len(starts) else len(data)
         place = (first_data if number == 0 else 64) + (starts[first] - begin if first < len(starts) else 0)

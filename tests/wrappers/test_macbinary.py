@@ -17,11 +17,25 @@ from tests.contract import check_reader
 from tests.wrappers.checks import SMALL, opened
 
 
-def macbinary(data: bytes, resource: bytes = b"", version: int = 129, second: bytes = b"", name: bytes = b"disk.img") -> bytes:  # fmt: skip
+def macbinary(
+    data: bytes, resource: bytes = b"", version: int = 129, second: bytes = b"", name: bytes = b"disk.img"
+) -> bytes:
     """A file of version II (129) or III (130)."""
     signature = b"mBIN" if version == 130 else bytes(4)
-    head = struct.pack(">xB63s4s4sx8xxII8xHx4s14xHBB", len(name), name, b"dImg", b"ddsk", len(data), len(resource), 0, signature,
-                       len(second), version, 129)  # fmt: skip
+    head = struct.pack(
+        ">xB63s4s4sx8xxII8xHx4s14xHBB",
+        len(name),
+        name,
+        b"dImg",
+        b"ddsk",
+        len(data),
+        len(resource),
+        0,
+        signature,
+        len(second),
+        version,
+        129,
+    )
     head = head[:124]
     head += struct.pack(">Hxx", binascii.crc_hqx(head, 0))
     return b"".join(part.ljust(-(-len(part) // 128) * 128, b"\0") for part in (head, second, data, resource))
