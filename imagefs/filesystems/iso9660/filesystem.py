@@ -4,14 +4,13 @@ import enum
 import functools
 import re
 import stat
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError
+from imagefs.filesystems._listings import Listing, Listings
 from imagefs.filesystems.iso9660 import attributes, names, susp
 from imagefs.filesystems.iso9660.content import content
 from imagefs.filesystems.iso9660.descriptors import SECTOR_BYTES, DescriptorSet
@@ -32,8 +31,6 @@ from imagefs.readers import Reader
 
 _PLAIN_NAMES = {"normal": names.normal, "off": names.as_recorded, "acorn": names.normal}
 _RELOCATED = (b"rr_moved", b".rr_moved")
-_KEPT_LISTINGS = 64
-_LARGE_ENTRIES = 1024
 _SAMPLE_BYTES = 1 << 20
 _XATTR_ENTRY = re.compile(rb"AL[\x05-\xff]\x01[\x00\x01]|AA\x0e\x02", re.DOTALL)
 
@@ -59,25 +56,6 @@ class RootState(enum.IntEnum):
     LOST = 3
 
 
-class Listing:
-    """A directory that was read, and its entries by name."""
-
-    def __init__(self, entries: list[tuple[bytes, Node]], fault: DamagedError | None) -> None:
-        self.entries, self.fault = entries, fault
-        self._index: dict[bytes, Node] | None = None
-
-    @property
-    def index(self) -> dict[bytes, Node]:
-        if self._index is None:
-            self._index = dict(self.entries)
-        return self._index
-
-    def check(self) -> None:
-        """Raise the DamagedError that keeps this listing from being whole."""
-        if self.fault:
-            raise DamagedError(self.fault.where, self.fault.why)
-
-
 class Iso9660(FileSystem):
     """One tree of a volume. `reader` is addressed by the volume's own (absolute) addresses.
 
@@ -98,8 +76,7 @@ class Iso9660(FileSystem):
         self.label, self.uuid = descriptor.label, (volume.primary or descriptor).uuid
         self._skip = skip
         self._parser = Parser(reader, descriptor, naming(tree, options), skip)
-        self._kept: OrderedDict[tuple[int, tuple[int, ...]], Listing] = OrderedDict()
-        self._lock = threading.Lock()
+        self._listings = Listings()
         self.root = self._root_node()
         self.has_xattrs = skip is not None and self._has_xattrs()
 
@@ -149,23 +126,7 @@ class Iso9660(FileSystem):
         if directory.fault:
             raise DamagedError(directory.address, directory.fault)
         key = directory.address, directory.path
-        with self._lock:
-            listing = self._kept.get(key)
-            if listing is not None:
-                self._kept.move_to_end(key)
-                if not keep and len(listing.entries) > _LARGE_ENTRIES:
-                    del self._kept[key]  # who lists it has it now
-                return listing
-        listing = self._read(directory)
-        if keep and len(listing.entries) <= limits.CACHED_ENTRIES:
-            with self._lock:
-                self._kept[key] = listing
-                while len(self._kept) > _KEPT_LISTINGS or self._kept_entries() > limits.CACHED_ENTRIES:
-                    self._kept.popitem(last=False)
-        return listing
-
-    def _kept_entries(self) -> int:
-        return sum(len(listing.entries) for listing in self._kept.values())
+        return self._listings.get(key, lambda: self._read(directory), keep=keep)
 
     def _read(self, directory: Directory) -> Listing:
         data, cut = self._bytes_of(directory)

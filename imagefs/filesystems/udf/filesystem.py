@@ -1,13 +1,12 @@
 """The tree of a UDF volume as a file system."""
 
 import stat
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError, UnsupportedError
+from imagefs.filesystems._listings import Listing, Listings
 from imagefs.filesystems.udf import attributes, names
 from imagefs.filesystems.udf.dates import Times
 from imagefs.filesystems.udf.details import describe
@@ -33,8 +32,6 @@ _BLOCK_BITS = 32
 _SPARE = b"\x08Non-Allocatable Space"
 """The hidden file that holds the spare packets of a sparable partition (UDF 1.50 2.3.13): not a file of the user's."""
 _WINDOW_BYTES = 128 << 10
-_KEPT_LISTINGS = 64
-_LARGE_ENTRIES = 1024
 
 Address = tuple[int, int]
 """Partition reference and block of a file entry."""
@@ -51,19 +48,6 @@ class Directory(NamedTuple):
     fault: str = ""
 
 
-class Listing:
-    """A directory that was read, and its entries by name."""
-
-    def __init__(self, entries: list[tuple[bytes, Node]], fault: DamagedError | None) -> None:
-        self.entries, self.fault = entries, fault
-        self.index = dict(entries)
-
-    def check(self) -> None:
-        """Raise the DamagedError that keeps this listing from being whole."""
-        if self.fault:
-            raise DamagedError(self.fault.where, self.fault.why)
-
-
 class Udf(FileSystem):
     """The file set of a volume. All that it holds besides are the last few directories in which names were looked up.
 
@@ -78,8 +62,7 @@ class Udf(FileSystem):
         self.warnings = volume.warnings
         self.has_xattrs = volume.descriptors.revision >= 0x200
         self._times = Times()
-        self._kept: OrderedDict[Address, Listing] = OrderedDict()
-        self._lock = threading.Lock()
+        self._listings = Listings()
         self._root_address: Address = (volume.root.reference, volume.root.block)
         entry = self._space.entry(*self._root_address)
         if entry.kind != DIRECTORY:
@@ -181,23 +164,7 @@ class Udf(FileSystem):
         if directory.fault:
             raise DamagedError(None, directory.fault)
         key = directory.address
-        with self._lock:
-            listing = self._kept.get(key)
-            if listing is not None:
-                self._kept.move_to_end(key)
-                if not keep and len(listing.entries) > _LARGE_ENTRIES:
-                    del self._kept[key]  # who lists it has it now
-                return listing
-        listing = self._read(directory)
-        if keep and len(listing.entries) <= limits.CACHED_ENTRIES:
-            with self._lock:
-                self._kept[key] = listing
-                while len(self._kept) > _KEPT_LISTINGS or self._kept_entries() > limits.CACHED_ENTRIES:
-                    self._kept.popitem(last=False)
-        return listing
-
-    def _kept_entries(self) -> int:
-        return sum(len(listing.entries) for listing in self._kept.values())
+        return self._listings.get(key, lambda: self._read(directory), keep=keep)
 
     def _read(self, directory: Directory) -> Listing:
         entry = self._space.entry(*directory.address)
