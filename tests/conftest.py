@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,9 @@ RunImagefs = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 def pytest_configure() -> None:
-    """Processes that tests start run the package of this folder, wherever they are started, installed or not."""
+    """Processes that tests start run the package of this folder, wherever they are started, installed or not, and take a
+    hangup as programs do, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     root = str(Path(__file__).parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
 
