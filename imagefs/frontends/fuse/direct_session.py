@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import time
 from collections.abc import Callable
 
@@ -10,17 +11,27 @@ from imagefs.frontends.fuse import attach
 from imagefs.frontends.fuse.direct import DirectEngine
 from imagefs.frontends.fuse.supervise import Supervisor
 
-START_SECONDS, LOOK_SECONDS, BUSY_SHARE = 3.0, 0.05, 0.1
-"""trio is imported when less than a tenth of a look's time was spent serving, or at last after START_SECONDS."""
+START_SECONDS, LOOK_SECONDS = 3.0, 0.05
+BUSY_SHARE, BUSY_SWITCHES = 0.1, 10
+"""trio is imported when less than a tenth of a look's time was spent serving and few requests came, or at last after
+START_SECONDS. A thread that waits for requests or for the disk takes no time, but gives the processor away each time."""
 
 
 def _wait_for_calm(engine: DirectEngine, pending: list[int]) -> None:
-    """Until whoever mounted has had his first look: an import takes 0.1 s of the interpreter that serves him."""
+    """Until whoever mounted has had his first look: an import takes 0.1 s of the interpreter that serves him, and more of
+    a disk that he reads from."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and not pending:
-        spent = time.process_time()
-        if engine.wait_until_ended(LOOK_SECONDS) or time.process_time() - spent < LOOK_SECONDS * BUSY_SHARE:
+        spent, switches = time.process_time(), _switches()
+        if engine.wait_until_ended(LOOK_SECONDS):
             return
+        if time.process_time() - spent < LOOK_SECONDS * BUSY_SHARE and _switches() - switches < BUSY_SWITCHES:
+            return
+
+
+def _switches() -> int:
+    """How often threads of this process have waited for something."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
 
 
 class DirectSession(Supervisor):

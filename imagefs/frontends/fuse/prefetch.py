@@ -14,12 +14,12 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from imagefs.errors import ImageError
-from imagefs.frontends.fuse.mount import Listing, Mount
-from imagefs.frontends.fuse.protocol import NOTIFY_STORE, OUT_HEADER, STORE_OUT
+from imagefs.frontends.fuse.mount import Buffer, Listing, Mount
+from imagefs.frontends.fuse.protocol import NOTIFY_STORE, STORE
 
 SMALL_BYTES = 128 << 10
 BURST_FILES, FIRST_BURST = 64, 4
@@ -42,7 +42,7 @@ class Prefetch:
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._pushed: set[int] = set()
         self._directory: Listing | None = None
-        self._last, self._burst = 0, FIRST_BURST
+        self._last, self._edge, self._burst = 0, 0, FIRST_BURST  # entries: read last, pushed last
         self._recent: deque[int] = deque(maxlen=RECENT)
 
     @property
@@ -91,10 +91,13 @@ class Prefetch:
     def seen(self, listing: Listing, index: int) -> None:
         """A small plain file was read from its start: entry `index` of a listing."""
         same = listing is self._directory
-        walking = same and 0 < index - self._last <= self._burst + 1
+        if same and self._last < index <= self._edge:
+            self._last = index  # the reader is quicker than the pushes: what he has passed is left out
+            return
+        walking = same and 0 < index - self._edge <= self._burst + 1
         # A walk goes on in the next directory: its first files are enough to know.
         goes_on = not same and self._burst > FIRST_BURST and index <= FIRST_BURST + 2
-        self._directory, self._last = listing, index
+        self._directory, self._last, self._edge = listing, index, index
         if not walking and not goes_on:
             self._burst = FIRST_BURST
             return
@@ -104,15 +107,23 @@ class Prefetch:
             if len(self._pushed) > REMEMBERED:
                 self._pushed.clear()
             self._pushed.update([listing.ids[at] for at in batch])
+            self._edge = batch[-1]
+            self._burst = min(BURST_FILES, self._burst * 2)
             self._queue.put(lambda: self._push_all(listing, batch))
-            self._burst, self._last = min(BURST_FILES, self._burst * 2), batch[-1]
 
     def _push_all(self, listing: Listing, batch: list[int]) -> None:
+        mount, device, writev, pack = self._mount, self._device, os.writev, STORE.pack
+        ids, sizes, places, backing = listing.ids, listing.sizes, listing.places, listing.backing
         for index in batch:
-            number, size = listing.ids[index], listing.sizes[index]
+            if index <= self._last and listing is self._directory:
+                continue
+            size, start = sizes[index], places[index] + backing.base
+            source = backing.view
             try:
-                data = self._mount.read(number, 0, size)
-                header = OUT_HEADER.pack(OUT_HEADER.size + STORE_OUT.size + size, NOTIFY_STORE, 0)
-                os.writev(self._device, [header, STORE_OUT.pack(number, 0, size, 0), *data])
+                if source is not None and places[index] + size <= backing.bytes:
+                    data: Sequence[Buffer] = (source[start : start + size],)
+                else:
+                    data = mount.read(ids[index], 0, size)
+                writev(device, (pack(STORE.size + size, NOTIFY_STORE, 0, ids[index], 0, size, 0), *data))
             except (OSError, ImageError):
-                log.debug("file %d not pushed", number, exc_info=True)
+                log.debug("file %d not pushed", ids[index], exc_info=True)

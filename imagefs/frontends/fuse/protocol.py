@@ -27,7 +27,7 @@ ENTRY_OUT = Struct("<4Q2I")  # nodeid generation entry_valid attr_valid and thei
 DIRENT = Struct("<2Q2I")  # ino, offset of the next entry, name length, type; then the name, padded to 8 bytes
 DIRENTPLUS = Struct("<4Q2I 3Q3q10I 2Q2I")  # ENTRY_OUT, ATTR and DIRENT in one
 STATFS_OUT = Struct("<5Q4I24x")  # blocks bfree bavail files ffree bsize namelen frsize (padding)
-STORE_OUT = Struct("<2Q2I")  # nodeid offset size (padding); then the data
+STORE = Struct("<IiQ2Q2I")  # an OUT_HEADER, then nodeid offset size (padding); then the data
 INVAL_INODE_OUT = Struct("<QqQ")  # nodeid, offset, length (0: to the end)
 
 FOREVER = 1 << 40
@@ -35,7 +35,7 @@ FOREVER = 1 << 40
 
 _SIZES = {
     IN_HEADER: 40, OUT_HEADER: 16, INIT_OUT: 64, ATTR: 88, ENTRY_OUT: 40, DIRENT: 24, STATFS_OUT: 80, ATTR_OUT: 16,
-    OPEN_OUT: 16, DIRENTPLUS: 152, LSEEK_IN: 24, STORE_OUT: 24,
+    OPEN_OUT: 16, DIRENTPLUS: 152, LSEEK_IN: 24, STORE: 40,
 }  # fmt: skip
 assert all(message.size == size for message, size in _SIZES.items())
 
