@@ -17,7 +17,7 @@ from io import BytesIO
 from operator import sub
 from typing import Literal
 
-from imagefs import cache, limits
+from imagefs import cache, helpers, limits
 from imagefs.codecs import Content
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.readahead import ReadAhead
@@ -34,6 +34,9 @@ _owners = itertools.count()
 class PackedReader(Reader):
     """`size` bytes in blocks of `block_bytes`, the last of which may be partial. Subclasses say how to `unpack` them."""
 
+    stateless = True
+    """Whether any block is decoded with no more than what was there when the reader was made: so another process can."""
+
     def __init__(self, size: int, block_bytes: int) -> None:
         if size < 0 or not 0 < block_bytes <= limits.BLOCK_BYTES:
             raise ValueError(f"{size} bytes in blocks of {block_bytes}")
@@ -46,6 +49,8 @@ class PackedReader(Reader):
         self._decoder = cache.Decoder(self._owner, self._decode, max(1, UNPACK_BYTES // self._group_bytes))
         groups = -(-size // self._group_bytes)
         self._ahead = ReadAhead(self._cache, self._decoder, self._group_bytes, groups)
+        if self.stateless:
+            helpers.register(self._owner, self)
 
     @abstractmethod
     def unpack(self, first: int, count: int) -> bytes:
@@ -108,7 +113,12 @@ class PackedReader(Reader):
         )
 
     def _decode(self, first: int, count: int) -> bytes:
-        """The content of `count` groups."""
+        """The content of `count` groups, by a helper where one is free."""
+        content = helpers.decode(self._owner, first, count, count * self._group_bytes)
+        return self.unpack_groups(first, count) if content is None else content
+
+    def unpack_groups(self, first: int, count: int) -> bytes:
+        """The content of `count` groups, decoded here."""
         return self._unpack(first * self._blocks, count * self._blocks)
 
     def _unpack(self, first: int, count: int) -> bytes:

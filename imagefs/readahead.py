@@ -9,14 +9,16 @@ goes on.
 A reader that catches up with the thread does not sleep: while the block it needs is being decoded it decodes the next ones
 of its window itself (`help`). So two cores decode, and nobody waits for a thread to wake up.
 
-There is one thread for the process. It is made when it is first needed and dies with the process; a child made by fork makes
-its own. On one core there is none, since it could only take turns with the reader.
+There is one thread for the process, or one for each helper process (`helpers`), which then decodes in its place. They are
+made when they are first needed and die with the process; a child made by fork makes its own. On one core there is none,
+since it could only take turns with the reader.
 """
 
 import os
 import threading
 from queue import SimpleQueue
 
+from imagefs import helpers
 from imagefs.cache import Cache, Decoder
 
 WINDOW_BYTES = 4 << 20
@@ -24,6 +26,8 @@ WINDOW_BYTES = 4 << 20
 TASK_BYTES = 256 << 10
 """What is decoded in one go, and where a window begins. Measured with blocks of 2 KiB on two cores: less wakes threads more
 often, 1 MiB is too coarse to share."""
+HELPED_BYTES = 512 << 10
+"""The same where helpers decode: processes take longer to wake each other than threads."""
 STREAMS = 4
 """Streams that are remembered for one reader."""
 
@@ -47,7 +51,6 @@ class ReadAhead:
     def __init__(self, cache: Cache, decoder: Decoder, block_bytes: int, blocks: int) -> None:
         self._cache, self._decoder = cache, decoder
         self._block_bytes, self._blocks = block_bytes, blocks
-        self._task = max(1, TASK_BYTES // block_bytes)
         self._streams: list[_Stream] = []  # the one that was read last is the last
 
     def note(self, first: int, stop: int) -> None:
@@ -60,24 +63,29 @@ class ReadAhead:
             if stop <= stream.place:
                 return
             stream.place = stop
-            if not stream.window or stop - stream.doubled >= self._task:
-                stream.window = min(max(2 * stream.window, self._task), self._most())
+            task = self._task()
+            if not stream.window or stop - stream.doubled >= task:
+                stream.window = min(max(2 * stream.window, task), self._most())
                 stream.doubled = stop
             stream.edge = max(stream.edge, stop)
             stream.target = min(stop + stream.window, self._blocks)
             waiting = stream.target - stream.edge
-            worth = waiting >= self._task or (waiting > 0 and stream.target == self._blocks)
+            worth = waiting >= task or (waiting > 0 and stream.target == self._blocks)
         if worth:
             _submit(self)
 
     def help(self) -> bool:
+        """Decode the next task while waiting for another, unless helper processes have the processors already."""
+        return not helpers.count() and self.work()
+
+    def work(self) -> bool:
         """Decode the next task of the stream that was read last; False when there is nothing to do."""
         with _lock:
             stream = self._streams[-1] if self._streams else None
             if stream is None or stream.edge >= stream.target:
                 return False
             first = stream.edge
-            stream.edge = stop = min(first + self._task, stream.target)
+            stream.edge = stop = min(first + self._task(), stream.target)
         return self._cache.ahead(self._decoder, first, stop)
 
     def _going_on_at(self, block: int) -> _Stream | None:
@@ -91,6 +99,10 @@ class ReadAhead:
                 return stream
         return None
 
+    def _task(self) -> int:
+        """Blocks that are decoded in one go."""
+        return max(1, (HELPED_BYTES if helpers.count() else TASK_BYTES) // self._block_bytes)
+
     def _most(self) -> int:
         """The bound of a window: in a large cache one block at least, however large blocks are."""
         limit = self._cache.limit // 4
@@ -98,23 +110,26 @@ class ReadAhead:
 
 
 class _Worker:
-    """The thread, and whom it works for."""
+    """The threads, and whom they work for."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[ReadAhead] = SimpleQueue()
         self._waiting: set[ReadAhead] = set()
-        threading.Thread(target=self._run, name="imagefs-read-ahead", daemon=True).start()
+        self._threads = max(1, helpers.count())
+        for _ in range(self._threads):
+            threading.Thread(target=self._run, name="imagefs-read-ahead", daemon=True).start()
 
     def submit(self, job: ReadAhead) -> None:
         if job not in self._waiting:
             self._waiting.add(job)
-            self._queue.put(job)
+            for _ in range(self._threads):
+                self._queue.put(job)
 
     def _run(self) -> None:
         while True:
             job = self._queue.get()
             self._waiting.discard(job)
-            while job.help():
+            while job.work():
                 pass
             del job  # while it sleeps it keeps no reader alive
 
@@ -131,7 +146,7 @@ def _submit(job: ReadAhead) -> None:
         if _one_core:
             return
         with _lock:
-            _one_core = _cores() < 2
+            _one_core = cores() < 2
             if _one_core:
                 return
             try:
@@ -141,7 +156,7 @@ def _submit(job: ReadAhead) -> None:
     worker.submit(job)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -73,7 +73,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
     own = Cache()
     monkeypatch.setattr(packed.cache, "shared", lambda: own)
     monkeypatch.setattr(readahead, "_one_core", False)
-    monkeypatch.setattr(readahead, "_cores", lambda: 2)
+    monkeypatch.setattr(readahead, "cores", lambda: 2)
     yield own
 
 
@@ -245,7 +245,7 @@ def test_who_catches_up_decodes_further_on():
 
 
 def test_on_one_core_there_is_no_thread(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(readahead, "_cores", lambda: 1)
+    monkeypatch.setattr(readahead, "cores", lambda: 1)
     monkeypatch.setattr(readahead, "_worker", None)
     reader = Example()
     for block in range(0, 20, TASK):

@@ -143,6 +143,8 @@ class Stream:
 class StreamReader(PackedReader):
     """The content of a stream. Piece i is the content from `starts[i]` to `starts[i + 1]`; the last start is the size."""
 
+    stateless = False  # decoders are parked, and checkpoints found on the way
+
     def __init__(self, stored: Reader, starts: "array[int]", parked: int = PARKED) -> None:
         super().__init__(starts[-1], BLOCK_BYTES)
         self.stored, self.starts = stored, starts

@@ -1,0 +1,179 @@
+"""Helpers: processes that decode for this one.
+
+Threads that decode blocks of 2 KiB spend as much time on the interpreter's lock as on the blocks, and keep those waiting who
+answer the kernel. A helper is a fork of this process that has the same readers over the same open files, and a lock of its
+own. It decodes what it is asked for into memory that both have, so that all that crosses the socket are two short messages:
+
+    request   owner u64  first u64  count u64       the number of the reader, the blocks
+    answer    length i64  stored u64                the content's length, -1 when it cannot be had; stored bytes read for it
+
+What a helper cannot decode is decoded again by whoever asked, who then meets the error himself; so is what was asked of a
+helper that died or takes longer than DEADLINE_SECONDS, and that one is not asked again. A reader that was made after the
+fork is not known to the helpers, and decodes by itself.
+
+A helper ends with the process that made it, by the end of its socket, and takes no signals meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import weakref
+from collections.abc import Iterable
+from struct import Struct
+from typing import TYPE_CHECKING, Protocol
+
+from imagefs import cache
+from imagefs.errors import ImageError
+
+if TYPE_CHECKING:
+    import mmap
+    import socket
+
+REQUEST, ANSWER = Struct("<3Q"), Struct("<qQ")
+SLOT_BYTES = 1 << 20
+"""The most that is decoded for one request."""
+WORTH_BYTES = 64 << 10
+"""What is less is decoded in less time than two processes need to take turns."""
+CACHE_BYTES = 8 << 20
+"""The sector cache of a helper, for readers below the one that it decodes for."""
+DEADLINE_SECONDS = 30.0
+MOST = 4
+"""Helpers of one process: an image is read by few at a time."""
+
+log = logging.getLogger("imagefs")
+
+
+class Decodable(Protocol):
+    """What helpers decode for. `unpack_groups` gives the content of `count` groups of blocks from `first` on."""
+
+    def unpack_groups(self, first: int, count: int) -> bytes: ...
+
+
+_readers: weakref.WeakValueDictionary[int, Decodable] = weakref.WeakValueDictionary()
+_all: list[_Helper] = []
+_idle: list[_Helper] = []
+_newest = -1  # the newest reader that the helpers know
+
+
+def register(owner: int, reader: Decodable) -> None:
+    """Let helpers that are made from now on decode for a reader, whose number is `owner`."""
+    _readers[owner] = reader
+
+
+def start(count: int, forget: Iterable[int] = ()) -> None:
+    """Make `count` helpers, if there is a reader that they can decode for. No thread may run yet.
+
+    `forget` are descriptors that a helper must not hold, /dev/fuse above all: the mount would outlive its server.
+    """
+    global _newest
+    if not _readers or not hasattr(os, "fork"):
+        return
+    _newest = max(_readers)
+    for _ in range(min(count, MOST)):
+        helper = _Helper(forget)
+        _all.append(helper)
+        _idle.append(helper)
+
+
+def stop() -> None:
+    """Let the helpers end, and wait for it: then none of them has the image open any more."""
+    helpers, _all[:], _idle[:] = [*_all], [], []
+    for helper in helpers:
+        helper.end()
+
+
+def count() -> int:
+    """How many there are."""
+    return len(_all)
+
+
+def decode(owner: int, first: int, count: int, length: int) -> bytes | None:
+    """`count` groups of a reader from `first` on, together at most `length` bytes; None when no helper can give them."""
+    if owner > _newest or not WORTH_BYTES <= length <= SLOT_BYTES:
+        return None
+    try:
+        helper = _idle.pop()
+    except IndexError:
+        return None
+    try:
+        content = helper.ask(owner, first, count)
+    except OSError as error:
+        log.warning("a helper process is lost (%s): its work is done without it", error)
+        _all.remove(helper)
+        helper.kill()
+        return None
+    _idle.append(helper)
+    return content
+
+
+class _Helper:
+    """A process, the socket to it, and the memory that both have."""
+
+    def __init__(self, forget: Iterable[int]) -> None:
+        import mmap
+        import socket
+
+        self._memory = mmap.mmap(-1, SLOT_BYTES)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                self._socket.close()
+                for descriptor in forget:
+                    os.close(descriptor)
+                _serve(theirs, self._memory)
+            finally:
+                os._exit(0)  # nothing of the process that it was forked from is its own to clean up
+        theirs.close()
+        self._socket.settimeout(DEADLINE_SECONDS)
+
+    def ask(self, owner: int, first: int, count: int) -> bytes | None:
+        """What it decodes; None when it cannot. Raises OSError when it does not answer."""
+        self._socket.send(REQUEST.pack(owner, first, count))
+        answer = self._socket.recv(ANSWER.size)
+        if len(answer) != ANSWER.size:
+            raise ConnectionResetError("it has ended")
+        length, stored = ANSWER.unpack(answer)
+        if length < 0:
+            return None
+        cache.shared().count_in(stored)
+        return self._memory[:length]
+
+    def kill(self) -> None:
+        """End it at once."""
+        import signal
+
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        self.end()
+
+    def end(self) -> None:
+        """Let it end, and wait for that."""
+        self._socket.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _serve(server: socket.socket, memory: mmap.mmap) -> None:
+    """A helper's life."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for other in _all:
+        other._socket.close()
+    _all.clear()
+    _idle.clear()
+    cache.configure(CACHE_BYTES)
+    while request := server.recv(REQUEST.size):
+        owner, first, count = REQUEST.unpack(request)
+        before = cache.shared().counters().bytes_in
+        try:
+            content = _readers[owner].unpack_groups(first, count)
+            length = len(content)
+            memory[:length] = content
+        except (ImageError, OSError, KeyError, ValueError):
+            length = -1
+        server.send(ANSWER.pack(length, cache.shared().counters().bytes_in - before))
