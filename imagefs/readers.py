@@ -24,6 +24,7 @@ a pure read, so the caller runs it again in a worker thread.
 """
 
 import enum
+import functools
 import mmap
 import threading
 from abc import ABC, abstractmethod
@@ -224,6 +225,12 @@ def slice_of(base: Reader, start: int, size: int) -> Reader:
     return SliceReader(base, start, size)
 
 
+@functools.lru_cache(32)
+def _user_data(stride: int, user_bytes: int) -> tuple[slice, ...]:
+    """Where the user data of sectors in a row lie, from those of the first. Made once: slices cost as much as what they cut."""
+    return tuple(slice(at, at + user_bytes) for at in range(0, MAX_VIEWS * stride, stride))
+
+
 class SectorReader(Reader):
     """The user data inside larger stored sectors.
 
@@ -286,7 +293,7 @@ class SectorReader(Reader):
         if whole is None or len(whole) != 1 or len(whole[0]) != (sectors - 1) * stride + user:
             return None
         view = whole[0]
-        found = [view[at : at + user] for at in range(0, sectors * stride, stride)]
+        found = [view[part] for part in _user_data(stride, user)[:sectors]]
         found[-1] = found[-1][: skip + length - (sectors - 1) * user]
         if skip:
             found[0] = found[0][skip:]
