@@ -13,7 +13,7 @@ pre-emphasis, 2 copying permitted, 8 four channels. PLBA: LBA of index 1. Number
 
 img: 2352 bytes a sector, the first is LBA 0. All pregaps are in it but the first one; the gaps between sessions (from the
 lead-out of one to index 1 of the next) are not, unless it is as long as the disc with them.
-sub: 96 bytes a sector, not used here.
+sub: 96 bytes a sector, P to W one after the other.
 
 In the wild: keys in any case, blanks around `=`; tracks without a [TRACK] section (version 2); MODE that is wrong, so
 Control tells audio from data and the sectors tell the mode; .img files renamed to .bin.
@@ -30,11 +30,11 @@ from imagefs.containers.cue.sheet import decode
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored
 from imagefs.disc.layouts import layout_of
-from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
-from imagefs.errors import DamagedError
+from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, SUBCHANNEL_BYTES
+from imagefs.errors import DamagedError, ImageError, message_of
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
-from imagefs.readers import Reader
+from imagefs.readers import Reader, slice_of
 
 SECTOR_BYTES = 2352
 _LAYOUTS = {kind: layout for kind in TrackKind if (layout := layout_of(kind, SECTOR_BYTES))}
@@ -176,8 +176,10 @@ def open_ccd(candidate: Candidate, options: Options) -> Disc:
         raise DamagedError(None, "no [Entry] of it is a track")
     image = open_found(candidate, find_beside(candidate, _IMAGE), f"{stem_of(candidate)}.{_IMAGE[0]}")
     whole = dict(reversed(sections))
-    words = cdtext.texts(_packs(whole.get("cdtext", {})))
+    packs = _packs(whole.get("cdtext", {}))
+    words = cdtext.texts(packs)
     builder = DiscBuilder()
+    subchannel = _subchannel(candidate, builder)
     # An image as long as the disc holds the gaps between the sessions too.
     has_gaps = image.size >= max(span.end for span in spans) * SECTOR_BYTES
     session = None
@@ -185,7 +187,7 @@ def open_ccd(candidate: Candidate, options: Options) -> Disc:
         if span.entry.session != session:
             session = span.entry.session
             builder.begin_session()
-        _add(builder, span, image, 0 if has_gaps else span.gaps, words.get(span.entry.point, {}))
+        _add(builder, span, image, subchannel, 0 if has_gaps else span.gaps, words.get(span.entry.point, {}))
     title = words.get(0, {})
     catalog = whole.get("disc", {}).get("catalog", "")
     return Disc(
@@ -194,10 +196,23 @@ def open_ccd(candidate: Candidate, options: Options) -> Disc:
         title=title.get("title", ""),
         performer=title.get("performer", ""),
         warnings=tuple(builder.warnings),
+        cdtext=packs,
     )
 
 
-def _add(builder: DiscBuilder, span: _Span, image: Reader, gaps: int, words: Mapping[str, str]) -> None:
+def _subchannel(candidate: Candidate, builder: DiscBuilder) -> Reader | None:
+    """The file of the subchannel, where it is there. Only `.imagefs` shows it: trouble is a warning. Raises OSError."""
+    try:
+        found = find_beside(candidate, _SUBCHANNEL)
+        return open_found(candidate, found, found) if found else None
+    except ImageError as error:
+        builder.warn(f"its subchannel is left out: {message_of(error)}")
+        return None
+
+
+def _add(
+    builder: DiscBuilder, span: _Span, image: Reader, subchannel: Reader | None, gaps: int, words: Mapping[str, str]
+) -> None:
     entry, name = span.entry, f"track {span.entry.point}"
     kind = TrackKind.AUDIO
     if entry.control & _DATA:
@@ -206,11 +221,12 @@ def _add(builder: DiscBuilder, span: _Span, image: Reader, gaps: int, words: Map
     later = [
         _number(name, span.told, f"index {k}") - index1 for k in range(2, MAX_TRACK + 1) if f"index {k}" in span.told
     ]
-    offset = max(0, span.begin - gaps) * SECTOR_BYTES
+    first, count = max(0, span.begin - gaps), span.end - span.begin
+    beside = subchannel and slice_of(subchannel, first * SUBCHANNEL_BYTES, count * SUBCHANNEL_BYTES)
     builder.add(
         entry.point,
         entry.lba,
-        Stored(image, _LAYOUTS[kind], offset, span.end - span.begin, entry.lba - span.begin),
+        Stored(image, _LAYOUTS[kind], first * SECTOR_BYTES, count, entry.lba - span.begin, beside),
         flags=tuple(flag for bit, flag in _FLAGS if entry.control & bit),
         isrc=span.told.get("isrc", ""),
         words=words,
@@ -219,7 +235,7 @@ def _add(builder: DiscBuilder, span: _Span, image: Reader, gaps: int, words: Map
 
 
 def _packs(section: Section) -> bytes:
-    """The CD-TEXT packs, with 0 for the checksums that are not in the text; those that are no bytes are left out."""
+    """The CD-TEXT packs, with the checksums that are not in the text; those that are no bytes are left out."""
     found = []
     for key, value in section.items():
         try:
@@ -227,7 +243,7 @@ def _packs(section: Section) -> bytes:
         except ValueError:
             continue
         if len(raw) == _PACK_BYTES:
-            found.append(raw + b"\0\0")
+            found.append(cdtext.with_checksum(raw))
     return b"".join(found[:_MAX_PACKS])
 
 
@@ -238,6 +254,8 @@ FORMAT = Format(
     probe=probe,
     open=open_ccd,
     extensions=("ccd",),
+    mime=("application/x-ccd",),
+    magic=((0, b"[CloneCD]"),),
     describes=(*_IMAGE, *_SUBCHANNEL),
     parts=parts,
     reads="all track modes, several sessions with and without the gaps between them, CD-TEXT",

@@ -47,6 +47,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from imagefs import limits
+from imagefs.containers._cursor import U16, Cursor
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored, described_layout
 from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
@@ -62,7 +63,6 @@ _MARK_WITHIN = 64
 """DiscJuggler writes it 4 or 12 bytes behind the number of tracks, other programs somewhat later."""
 
 _TAIL = struct.Struct("<II")
-_U8, _U16, _U32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I")
 _BODY = struct.Struct("<2xI12xiI16xII9x12sI")  # mode, start, length, read mode, control, ISRC, whether it is valid
 _CAPACITY = struct.Struct("<I2xH")  # capacity, medium
 _CATALOG = struct.Struct("<9x13sI")
@@ -98,7 +98,7 @@ def probe(candidate: Candidate) -> Match | None:
     tail = _tail(candidate)
     if tail is None:
         return None
-    head = candidate.at(tail.begin, _U16.size * 2 + _MARK_WITHIN) if tail.begin < tail.end else b""
+    head = candidate.at(tail.begin, U16.size * 2 + _MARK_WITHIN) if tail.begin < tail.end else b""
     if MARK in head and 1 <= head[0] <= MAX_SESSION:
         return Match(90, f"descriptor of a DiscJuggler image, version {_NAMES[tail.version]}")
     if candidate.extension == "cdi":
@@ -106,35 +106,15 @@ def probe(candidate: Candidate) -> Match | None:
     return None
 
 
-class _Cursor:
-    """Takes fields from the descriptor, one after the other. Past its end it raises DamagedError."""
-
-    def __init__(self, data: bytes, begin: int) -> None:
-        self._data, self._begin, self._at = data, begin, 0
-
-    def take(self, layout: struct.Struct) -> tuple[int, ...]:
-        return layout.unpack(self.raw(layout.size))
-
-    def number(self, layout: struct.Struct = _U32) -> int:
-        return self.take(layout)[0]
-
-    def raw(self, count: int) -> bytes:
-        field = self._data[self._at : self._at + count]
-        if len(field) < count:
-            raise DamagedError(self._begin + self._at, "the descriptor ends there, inside a field")
-        self._at += count
-        return field
-
-    def string(self) -> bytes:
-        """What follows a byte that tells its length."""
-        return self.raw(self.number(_U8))
+class _Cursor(Cursor):
+    """Takes fields from the descriptor, one after the other."""
 
     def past_mark(self) -> None:
         """To what stands behind the mark."""
-        found = self._data.find(MARK, self._at, self._at + _MARK_WITHIN)
+        found = self.data.find(MARK, self.at, self.at + _MARK_WITHIN)
         if found < 0:
-            raise DamagedError(self._begin + self._at, "the mark before a track is not there")
-        self._at = found + len(MARK)
+            raise DamagedError(self.begin + self.at, "the mark before a track is not there")
+        self.at = found + len(MARK)
 
 
 class _Entry(NamedTuple):
@@ -161,7 +141,7 @@ def _header(cursor: _Cursor) -> int:
 
 def _track(cursor: _Cursor, version: int) -> _Entry:
     medium = _header(cursor)
-    count = cursor.number(_U16)
+    count = cursor.number(U16)
     if version != VERSION_35:
         count = 2
     if not 2 <= count <= MAX_TRACK + 1:
@@ -182,11 +162,11 @@ def _track(cursor: _Cursor, version: int) -> _Entry:
 
 def _sessions(cursor: _Cursor, version: int) -> Iterator[list[_Entry]]:
     """The tracks of each session. The cursor is left behind the last one."""
-    count, tracks = cursor.number(_U16), 0
+    count, tracks = cursor.number(U16), 0
     if not 1 <= count <= MAX_SESSION:
         raise DamagedError(None, f"a DiscJuggler image of {count} sessions; a disc has 1 to {MAX_SESSION}")
     for _ in range(count):
-        mine = cursor.number(_U16)
+        mine = cursor.number(U16)
         tracks += mine
         if tracks > MAX_TRACK:
             raise DamagedError(
@@ -204,7 +184,7 @@ class _About(NamedTuple):
 def _about_disc(cursor: _Cursor, builder: DiscBuilder) -> _About:
     """Catalogue number and CD-TEXT of the disc. They are not needed: trouble is a warning."""
     try:
-        cursor.number(_U16)
+        cursor.number(U16)
         _header(cursor)
         cursor.number()
         cursor.string()
@@ -271,6 +251,7 @@ def open_cdi(candidate: Candidate, options: Options) -> Disc:
         performer=title.get("performer", ""),
         medium=medium,
         warnings=tuple(builder.warnings),
+        cdtext=about.packs,
     )
 
 

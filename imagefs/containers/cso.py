@@ -164,6 +164,7 @@ FORMAT = Format(
     layer=Layer.CONTAINER,
     extensions=("cso", "ciso", "zso", "ziso"),
     mime=("application/x-compressed-iso",),
+    magic=((0, b"CISO"), (0, b"ZISO")),
     probe=probe,
     open=open_cso,
     reads="CSO versions 0, 1 and 2, ZSO; any block size, index shifts, cut files",

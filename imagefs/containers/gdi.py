@@ -152,6 +152,7 @@ FORMAT = Format(
     probe=probe,
     open=open_gdi,
     extensions=("gdi",),
+    mime=("application/x-gd-rom-cue",),
     describes=("bin", "raw", "iso", "img"),
     parts=parts,
     reads="all track files, both areas as sessions, sectors of every size",

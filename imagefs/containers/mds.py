@@ -25,7 +25,7 @@ the gaps between sessions are in no file.
 
 In the wild: 2448 bytes a sector without the mark for the subchannel; DVDs without a length; names of the machine the image
 was made on, so that the file with the descriptor's stem is taken where the one named is not there.
-Left out: the disc structures of DVDs, the position measurements at the end. Version 2 (Daemon Tools) is encrypted.
+Left out: the disc structures of DVDs, the position measurements at the end. Version 2 is `mdx`.
 There is no specification; sources: libMirage, Aaru, psx-spx.
 """
 
@@ -79,8 +79,8 @@ class _Block(NamedTuple):
 
 def probe(candidate: Candidate) -> Match | None:
     head = candidate.head(HEADER.size)
-    if not head.startswith(SIGNATURE) or len(head) < HEADER.size:
-        return None
+    if not head.startswith(SIGNATURE) or len(head) < HEADER.size or head[len(SIGNATURE)] == 2:
+        return None  # version 2 is another format
     return Match(95, f"signature of an MDS descriptor, version {head[16]}.{head[17]}")
 
 
@@ -88,7 +88,7 @@ def _sessions(candidate: Candidate) -> tuple[int, list[list[_Block]]]:
     """(medium, the track blocks of each session that are tracks). Raises DamagedError, UnsupportedError."""
     _, major, medium, count, at = HEADER.unpack(candidate.exactly(0, HEADER.size))
     if major != 1:
-        raise UnsupportedError(f"MDS version {major}, whose descriptor is encrypted (Daemon Tools); version 1 is read")
+        raise UnsupportedError(f"MDS version {major}; version 1 is read, and MDX")
     if count > MAX_SESSION:
         raise DamagedError(20, f"{count} sessions; a disc has at most {MAX_SESSION}")
     sessions = SESSION.iter_unpack(candidate.exactly(at, count * SESSION.size))
@@ -220,8 +220,9 @@ FORMAT = Format(
     probe=probe,
     open=open_mds,
     extensions=("mds", "xmd"),
+    mime=("application/x-mds",),
+    magic=((0, SIGNATURE),),
     describes=("mdf", "xmf", *_SPLIT, "bin", "img", "iso"),
     parts=parts,
     reads="version 1 (Alcohol 120%, Daemon Tools 4) and XMD: all track modes, subchannel, sessions, split files, DVD",
-    lacks="version 2 and MDX, which are encrypted",
 )

@@ -11,7 +11,7 @@ MTYP          u32 medium
 Of each pair the first is version 1's. The k-th CUEx and DAOx, or the k-th ETNx, belong to session k. All others are left.
 
 CUEX, CUES entry                               DAOX, DAOI: 22 bytes, then for each track 42 or 30
-0  1  control and ADR                          0   4  length again, in either byte order
+0  1  control (upper half) and ADR             0   4  length again, in either byte order
 1  1  track, BCD; 0 lead-in, 0xAA lead-out     4   14 catalogue number, ended by NUL
 2  1  index, BCD                               18  2  type of the table of contents, and 0 or 1
 3  1  0                                        20  1  first track
@@ -116,11 +116,18 @@ def probe(candidate: Candidate) -> Match | None:
     return Match(90, f"footer of a Nero image, version {footer.version}") if footer else None
 
 
+class _Table(NamedTuple):
+    """The table of contents of a session: (track, index) -> LBA, and track -> control. Without lead-in and lead-out."""
+
+    places: dict[tuple[int, int], int]
+    controls: dict[int, int]
+
+
 @dataclass
 class _Contents:
     """What the chunks say. `tables` and `written` are the sessions', in their order."""
 
-    tables: list[dict[tuple[int, int], int]] = field(default_factory=list)  # (track, index) -> LBA
+    tables: list["_Table"] = field(default_factory=list)
     written: list[tuple[bytes, bytes]] = field(default_factory=list)  # (identifier, content) of DAOx, ETNx
     packs: bytes = b""
     medium: str = "CD"
@@ -161,13 +168,13 @@ def _bcd(byte: int) -> int:
     return 10 * (byte >> 4) + (byte & 15)
 
 
-def _table(data: bytes, *, is_v2: bool) -> dict[tuple[int, int], int]:
-    """(track, index) -> LBA of a session's table of contents. Lead-in and lead-out are left out."""
+def _table(data: bytes, *, is_v2: bool) -> _Table:
     entry = _CUEX_ENTRY if is_v2 else _CUES_ENTRY
-    found = {}
-    for _, track, index, place in entry.iter_unpack(data[: len(data) - len(data) % entry.size]):
+    found = _Table({}, {})
+    for control, track, index, place in entry.iter_unpack(data[: len(data) - len(data) % entry.size]):
         if track not in (0, 0xAA):
-            found[_bcd(track), _bcd(index)] = place if is_v2 else _lba_of_msf(place)
+            found.places[_bcd(track), _bcd(index)] = place if is_v2 else _lba_of_msf(place)
+            found.controls[_bcd(track)] = control >> 4
     return found
 
 
@@ -192,7 +199,7 @@ class _Written(NamedTuple):
     isrc: str = ""
 
 
-def _disc_at_once(name: bytes, data: bytes, table: dict[tuple[int, int], int]) -> Iterator[_Written]:
+def _disc_at_once(name: bytes, data: bytes, table: _Table) -> Iterator[_Written]:
     if len(data) < _DAO_HEADER.size:
         return
     _, first, _ = _DAO_HEADER.unpack_from(data)
@@ -200,7 +207,7 @@ def _disc_at_once(name: bytes, data: bytes, table: dict[tuple[int, int], int]) -
     body = data[_DAO_HEADER.size :]
     for number, fields in enumerate(layout.iter_unpack(body[: len(body) - len(body) % layout.size]), max(1, first)):
         isrc, sector_bytes, mode, _, pregap, start, end = fields
-        yield _Written(number, mode, sector_bytes, pregap, start, end, table.get((number, 1)), _text(isrc))
+        yield _Written(number, mode, sector_bytes, pregap, start, end, table.places.get((number, 1)), _text(isrc))
 
 
 def _track_at_once(name: bytes, data: bytes, first: int) -> Iterator[_Written]:
@@ -212,6 +219,17 @@ def _track_at_once(name: bytes, data: bytes, first: int) -> Iterator[_Written]:
 
 def _text(raw: bytes) -> str:
     return raw.split(b"\0")[0].decode("ascii", "replace").strip()
+
+
+_FLAGS = ((1, "PRE"), (2, "DCP"), (8, "4CH"))
+
+
+def _told(track: Track, table: _Table, number: int) -> Track:
+    """The track with the flags and the later indexes that the table of contents has for it."""
+    flags = tuple(flag for bit, flag in _FLAGS if table.controls.get(number, 0) & bit)
+    index1 = table.places.get((number, 1), 0)
+    later = sorted((index, lba) for (other, index), lba in table.places.items() if other == number and index > 1)
+    return replace(track, flags=flags, indexes=tuple(track.start + lba - index1 for _, lba in later))
 
 
 class _Builder:
@@ -226,7 +244,7 @@ class _Builder:
         self.plain_sum = 0  # the same if there were no gaps at all
         self.data_end = 0
 
-    def add_session(self, name: bytes, data: bytes, table: dict[tuple[int, int], int]) -> None:
+    def add_session(self, name: bytes, data: bytes, table: _Table) -> None:
         is_dao = name in _DAO_TRACKS
         written = _disc_at_once(name, data, table) if is_dao else _track_at_once(name, data, self.number)
         tracks: list[Track] = []
@@ -237,7 +255,7 @@ class _Builder:
                 raise DamagedError(self.footer.first, f"track {number}: a disc has at most {MAX_TRACK}")
             track = self._track(entry._replace(number=number))
             track = replace(track, start=self._start(track, entry.lba, is_first=not tracks, is_dao=is_dao))
-            track = self._checked(track)
+            track = self._checked(_told(track, table, entry.number))
             tracks.append(track)
             self.number = track.number + 1
             self.end = track.start + track.length
@@ -298,7 +316,7 @@ class _Builder:
         told = first_lba(track.user, [track.start])
         if told is not None and told != track.start and told >= self.data_end:
             self._warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}")
-            track = replace(track, start=told)
+            track = replace(track, start=told, indexes=tuple(lba + told - track.start for lba in track.indexes))
         self.data_end = max(self.data_end, track.start + track.length)
         return track
 
@@ -315,7 +333,7 @@ def open_nrg(candidate: Candidate, options: Options) -> Disc:
     contents = _contents(candidate.reader, footer)
     builder = _Builder(candidate.reader, footer, contents)
     for number, (name, data) in enumerate(contents.written):
-        builder.add_session(name, data, contents.tables[number] if number < len(contents.tables) else {})
+        builder.add_session(name, data, contents.tables[number] if number < len(contents.tables) else _Table({}, {}))
     if not builder.sessions:
         raise DamagedError(footer.first, "a Nero image whose chunks describe no track")
     words = builder.texts.get(0, {})
@@ -326,6 +344,7 @@ def open_nrg(candidate: Candidate, options: Options) -> Disc:
         performer=words.get("performer", ""),
         medium=contents.medium,
         warnings=tuple(contents.warnings),
+        cdtext=contents.packs,
     )
 
 

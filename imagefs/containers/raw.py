@@ -125,6 +125,8 @@ FORMAT = Format(
     probe=probe,
     open=open_raw,
     extensions=("bin", "img", "raw"),
+    mime=("application/x-raw-cd-image",),
+    magic=((0, SYNC),),
     reads="data tracks in sectors of 2048 to 2742 bytes, mode 1 and mode 2, with subchannel or C2 bytes, with the pregap, "
     "dumps of one session",
     lacks="scrambled sectors, audio without a descriptor",

@@ -2,8 +2,16 @@
 
 import array
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imagefs.readers import Reader, Run, RunKind
+
+
+class Samples(NamedTuple):
+    """What an audio file holds."""
+
+    reader: Reader
+    is_big_endian: bool = False
 
 
 class SwappedReader(Reader):

@@ -95,7 +95,7 @@ def chd5(
     """Version 5. `symbols` are the types as the map has them, runs included; they are the kinds where that is not given."""
     metadata = _metadata(meta, 124)
     place = first = 124 + len(metadata)
-    entries, fields, stored = b"", [], b""
+    entries, fields, stored = bytearray(), [], bytearray()  # they grow in place
     last_self = last_unit = 0
     units = hunk_bytes // unit_bytes
     for index, hunk in enumerate(hunks):
@@ -169,8 +169,9 @@ def chd34(
     parent: bytes = b"",
     numbers: dict[int, int] | None = None,
     crc: bool = True,
+    second: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
-    """Version 3 or 4. `kinds`: 1 deflate, 2 plain, 3 eight bytes, 4 as hunk numbers[n], 5 as the parent's."""
+    """Version 3 or 4. `kinds`: 1 deflate, 2 plain, 3 eight bytes, 4 as hunk numbers[n], 5 as the parent's, 6 by `second`."""
     length = {3: 120, 4: 108}[version]
     place = length + 16 * (len(kinds) + 1)
     metadata = _metadata(meta, place)
@@ -178,7 +179,7 @@ def chd34(
     table, stored = b"", b""
     for index, kind in enumerate(kinds):
         hunk = content[index * hunk_bytes : (index + 1) * hunk_bytes].ljust(hunk_bytes, b"\0")
-        packed = {1: deflate(hunk), 2: hunk}.get(kind, b"")
+        packed = {1: deflate(hunk), 2: hunk, 6: second(hunk) if second and kind == 6 else b""}.get(kind, b"")
         where = {3: int.from_bytes(hunk[:8], "big"), 4: (numbers or {}).get(index, 0), 5: (numbers or {}).get(index, 0)}
         low, high = len(packed) & 0xFFFF, len(packed) >> 16
         flags = kind if crc else kind | 0x10

@@ -13,8 +13,10 @@ from imagefs.containers.cue import FORMAT
 from imagefs.disc import Disc
 from imagefs.errors import DamagedError, ImageError, MissingPartError, OutsideError, UnsupportedError
 from imagefs.formats import Candidate
+from imagefs.image import open_image
 from imagefs.options import Options
 from imagefs.sources import Folder
+from tests.builders.audio import largest_difference, music, read_wav, run, write_wav
 from tests.builders.discs import cd_info_tracks, write_cue
 from tests.builders.sectors import form2, pattern, stored, tone, volume
 from tests.contract import check_reader
@@ -271,11 +273,53 @@ def test_later_sessions_come_sooner(tmp_path: Path) -> None:
     assert [track.start for track in disc.tracks] == [0, 11_410, 11_410 + 10 + 6900]
 
 
+def test_the_remarks_of_redump_tell_the_gap(tmp_path: Path) -> None:
+    sheet = """\
+REM SESSION 01
+FILE "1.bin" BINARY
+  TRACK 01 AUDIO
+    INDEX 01 00:00:00
+REM LEAD-OUT 01:20:00
+REM SESSION 02
+REM LEAD-IN 01:00:10
+REM PREGAP 00:03:00
+FILE "2.bin" BINARY
+  TRACK 02 AUDIO
+    INDEX 01 00:00:00
+"""
+    disc = open_sheet(write_cue(tmp_path, sheet, {"1.bin": tone(10), "2.bin": tone(9)}))
+    assert [track.start for track in disc.tracks] == [0, 10 + 80 * 75 + 60 * 75 + 10 + 3 * 75]
+
+
+@pytest.mark.parametrize("gap", [0, 11_250, 11_400])
+@pytest.mark.parametrize("mode", ["MODE1/2352", "MODE1/2048"])
+def test_addresses_that_go_on_over_the_gap_between_sessions(tmp_path: Path, gap: int, mode: str) -> None:
+    first = 40 + 20 + 11_400
+    frames = 60 + gap
+    sheet = f"""\
+REM SESSION 01
+FILE "disc.bin" BINARY
+  TRACK 01 {mode}
+    INDEX 01 00:00:00
+  TRACK 02 AUDIO
+    INDEX 01 00:00:40
+REM SESSION 02
+  TRACK 03 {mode}
+    INDEX 01 {frames // 4500:02}:{frames // 75 % 60:02}:{frames % 75:02}
+"""
+    data = stored(volume(40), mode) + tone(20) + stored(volume(30, first), mode, first)
+    disc = open_sheet(write_cue(tmp_path, sheet, {"disc.bin": data}))
+    assert table(disc) == [(1, mode.lower(), 0, 40), (2, "audio", 40, 20), (3, mode.lower(), first, 30)]
+    check_reader(disc.raw, volume(40) + tone(20) + volume(30, first))
+    assert disc.warnings == ()
+
+
 def test_the_high_density_area_begins_at_45000(tmp_path: Path) -> None:
     sheet = TWO_SESSIONS.replace("SESSION 01", "SINGLE-DENSITY AREA").replace("SESSION 02", "HIGH-DENSITY AREA")
     files = {"1.bin": DATA, "2.bin": stored(volume(30, 45_000), "MODE1/2352", 45_000)}
     disc = open_sheet(write_cue(tmp_path, sheet, files))
     assert table(disc)[1] == (2, "mode1/2352", 45_000, 30)
+    assert disc.medium == "GD-ROM"
     assert [session.number for session in disc.sessions] == [1, 2]
 
 
@@ -373,7 +417,7 @@ def test_a_wav_file_is_one_by_its_content(tmp_path: Path, kind: str) -> None:
     [
         (b"fLaC" + bytes(5000), "WAVE", "FLAC"),
         (b"OggS" + bytes(5000), "WAVE", "Ogg"),
-        (b"ID3\4" + bytes(5000), "MP3", "MP3"),
+        (b"MAC \x96" + bytes(5000), "APE", "Monkey's Audio"),
         (b"\xff\xfb" + bytes(5000), "MP3", "MP3"),
         (b"FORM\0\0\0\0AIFF" + bytes(5000), "AIFF", "AIFF"),
         (wav(tone(5), rate=48000), "WAVE", "48000 Hz"),
@@ -390,6 +434,60 @@ def test_other_codings_are_named_and_leave_out_their_tracks(
     assert says in warning
     with pytest.raises(UnsupportedError, match=says):
         open_sheet(write_cue(tmp_path, audio, {}, name="audio.cue"))
+
+
+ALBUM = """\
+FILE "album.snd" {kind}
+  TRACK 01 AUDIO
+    INDEX 01 00:00:00
+  TRACK 02 AUDIO
+    INDEX 00 00:01:10
+    INDEX 01 00:01:30
+  TRACK 03 AUDIO
+    INDEX 01 00:03:05
+"""
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("kind", ["FLAC", "MP3", "OGG", "AIFF", "WAVE"])
+def test_tracks_of_an_audio_file_are_those_of_its_wav(tmp_path: Path, kind: str) -> None:
+    """The file beside the one that another program decodes it to."""
+    sound = write_wav(tmp_path / "sound.wav", music(4))
+    commands = {
+        "FLAC": ("flac", "-s", "-o", tmp_path / "album.snd", sound),
+        "MP3": ("lame", "--quiet", sound, tmp_path / "album.snd"),
+        "OGG": ("oggenc", "-Q", "-o", tmp_path / "album.snd", sound),
+        "AIFF": ("sox", sound, "-t", "aiff", tmp_path / "album.snd"),
+        "WAVE": ("cp", sound, tmp_path / "album.snd"),
+    }
+    decoders = {
+        "MP3": ("mpg123", "-q", "-w", tmp_path / "again.wav", tmp_path / "album.snd"),
+        "OGG": ("oggdec", "-Q", "-o", tmp_path / "again.wav", tmp_path / "album.snd"),
+    }
+    run(*commands[kind])
+    if kind in decoders:
+        run(*decoders[kind])
+    expected = read_wav(tmp_path / "again.wav") if kind in decoders else music(4)
+    disc = open_sheet(write_cue(tmp_path, ALBUM.format(kind=kind), {}))
+    assert disc.warnings == ()
+    assert table(disc) == [(1, "audio", 0, 85), (2, "audio", 105, 125), (3, "audio", 230, 70)]
+    for track in disc.tracks:
+        begin = track.start * 2352
+        part = expected[begin : begin + track.length * 2352]
+        assert largest_difference(track.user.pread(0, track.user.size), part) <= (1 if kind in decoders else 0)
+
+
+@pytest.mark.foreign
+def test_nothing_of_an_audio_file_is_decoded_before_a_track_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = write_wav(tmp_path / "sound.wav", music(4))
+    run("flac", "-s", "-o", tmp_path / "album.snd", sound)
+    path = write_cue(tmp_path, ALBUM.format(kind="WAVE"), {})
+    monkeypatch.setitem(__import__("sys").modules, "miniaudio", type("Nothing", (), {"__spec__": object()}))
+    with open_image(str(path)) as image:
+        sizes = [(name, node.size) for name, node in image.tree.entries(image.tree.root) if name.endswith(b".wav")]
+    assert sizes == [(b"track%02d.wav" % n, 44 + sectors * 2352) for n, sectors in ((1, 85), (2, 125), (3, 70))]
 
 
 # --- what a disc says of itself -------------------------------------------------------------------------------------------

@@ -132,17 +132,17 @@ FILE "a.bin" BINARY
     ISRC ABCDE1234567
     PREGAP 00:02:00
     POSTGAP 00:01:05
+REM LEAD-OUT 01:30:00
 REM SESSION 02
+REM LEAD-IN 01:00:00
+REM PREGAP 00:02:00
 FILE "b.bin" BINARY
   TRACK 05 MODE1/2352
     INDEX 01 00:00:00
-REM HIGH-DENSITY AREA
-  TRACK 06 MODE1/2352
-    INDEX 01 00:10:00
 """)
     assert (sheet.catalog, sheet.cdtext_file, sheet.medium) == ("1234567890123", "disc.cdt", "DVD")
     assert sheet.text == {"title": "The Disc", "performer": "All"}
-    first, second, third = sheet.tracks
+    first, second = sheet.tracks
     assert first.text == {"title": 'It\'s "quoted"', "performer": "Me"}
     assert (first.number, first.flags, first.isrc, first.pregap, first.postgap) == (
         4,
@@ -152,9 +152,24 @@ REM HIGH-DENSITY AREA
         80,
     )
     assert first.indexes[2].frame == (123 * 60 + 45) * 75 + 10
-    assert [track.session for track in sheet.tracks] == [1, 2, 3]
-    assert (second.is_high_density, third.is_high_density) == (False, True)
+    assert [track.session for track in sheet.tracks] == [1, 2]
+    assert (first.between, second.between) == ({}, {"LEAD-OUT": 6750, "LEAD-IN": 4500, "PREGAP": 150})
     assert sheet.warnings == []
+
+
+def test_the_areas_of_a_gd_rom() -> None:
+    sheet = parse(b"""\
+REM SINGLE-DENSITY AREA
+FILE "1.bin" BINARY
+  TRACK 01 MODE1/2352
+    INDEX 01 00:00:00
+REM HIGH-DENSITY AREA
+FILE "3.bin" BINARY
+  TRACK 03 MODE1/2352
+    INDEX 01 00:00:00
+""")
+    assert [(track.session, track.is_high_density) for track in sheet.tracks] == [(1, False), (2, True)]
+    assert sheet.medium == "GD-ROM"
 
 
 def test_an_index_may_lie_in_the_file_before() -> None:

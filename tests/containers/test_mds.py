@@ -210,9 +210,9 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
         open_bytes(tmp_path, mds(SESSIONS, [name]), IMAGE)
 
 
-def test_version_2_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="MDS version 2"):
-        open_bytes(tmp_path, mds(SESSIONS, version=2), IMAGE)
+def test_other_versions_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="MDS version 3"):
+        open_bytes(tmp_path, mds(SESSIONS, version=3), IMAGE)
 
 
 @pytest.mark.parametrize(("mode", "size"), [(MODE1, 2353), (AUDIO, 2048), (AUDIO, 2336), (MODE1, 0)])

@@ -1,4 +1,4 @@
-"""GDI, TOC, CCD, MDS and CDI out of thin air and out of damaged real ones: an error of ours or a disc, soon.
+"""GDI, TOC, CCD, MDS, B6T, CDI, MDX and C2D out of thin air and out of damaged real ones: an error of ours or a disc, soon.
 
 IMAGEFS_FUZZ_SECONDS makes it last longer than the moment that it takes among the other tests.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.containers import ccd, cdi, gdi, mds, toc
+from imagefs.containers import b6t, c2d, ccd, cdi, gdi, mds, mdx, toc
 from imagefs.errors import ImageError
 from imagefs.formats import Candidate, Format
 from imagefs.readers import BytesReader
@@ -16,11 +16,14 @@ from imagefs.sources import Folder
 from tests.builders.cdi import VERSIONS
 from tests.builders.cdi import cdi as make_cdi
 from tests.builders.gdi import gdi as make_gdi
+from tests.containers.test_b6t import WHOLE as B6T
+from tests.containers.test_c2d import WHOLE as C2D
 from tests.containers.test_ccd import MIXED as CCD
 from tests.containers.test_cdi import selfboot
 from tests.containers.test_gdi import FILES, LINES
 from tests.containers.test_mds import IMAGE
 from tests.containers.test_mds import WHOLE as MDS
+from tests.containers.test_mdx import mdx as make_mdx
 from tests.containers.test_toc import MIXED as TOC
 from tests.fuzz.test_discs import damaged, seconds, try_open
 
@@ -33,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("discs")
     for name, content in FILES.items():
         (path / name).write_bytes(content)
-    for name in ("disc.bin", "disc.img", "disc.mdf"):
+    for name in ("disc.bin", "disc.img", "disc.mdf", "disc.b6i"):
         (path / name).write_bytes(IMAGE)
     return path
 
@@ -60,9 +63,12 @@ def images_of_all_versions() -> Seeds:
         ),
         (ccd.FORMAT, "disc.ccd", texts(CCD)),
         (mds.FORMAT, "disc.mds", lambda: [(MDS, 16)]),
+        (b6t.FORMAT, "disc.b6t", lambda: [(B6T, 16)]),
         (cdi.FORMAT, "disc.cdi", images_of_all_versions),
+        (mdx.FORMAT, "disc.mdx", lambda: [(make_mdx(IMAGE), 17)]),
+        (c2d.FORMAT, "disc.c2d", lambda: [(C2D[:500], 32)]),
     ],
-    ids=["gdi", "toc", "ccd", "mds", "cdi"],
+    ids=["gdi", "toc", "ccd", "mds", "b6t", "cdi", "mdx", "c2d"],
 )
 def test_damaged_descriptors(folder: Path, entry: Format, name: str, seeds: Callable[[], Seeds]) -> None:
     whole = seeds()

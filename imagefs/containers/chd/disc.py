@@ -16,7 +16,7 @@ from imagefs.containers.chd.packing import FRAME_BYTES
 from imagefs.disc import Disc, TrackKind
 from imagefs.disc.build import DiscBuilder, Stored
 from imagefs.disc.layouts import Layout, layout_of
-from imagefs.disc.model import HIGH_DENSITY_LBA, LEAD_IN_LBA
+from imagefs.disc.model import HIGH_DENSITY_LBA, LEAD_IN_LBA, SUBCHANNEL_BYTES
 from imagefs.disc.samples import SwappedReader
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.readers import Reader, SectorReader
@@ -64,7 +64,11 @@ def _stored(content: Reader, track: TrackEntry, first: int, sectors: int, pregap
     reader: Reader = SectorReader(content, first * FRAME_BYTES, FRAME_BYTES, 0, layout.sector_bytes, sectors)
     if layout.kind is TrackKind.AUDIO and is_big_endian:
         reader = SwappedReader(reader)
-    return Stored(reader, layout, 0, sectors, pregap)
+    subchannel = None
+    if track.has_subchannel:
+        place = first * FRAME_BYTES + layout.sector_bytes
+        subchannel = SectorReader(content, place, FRAME_BYTES, 0, SUBCHANNEL_BYTES, sectors)
+    return Stored(reader, layout, 0, sectors, pregap, subchannel)
 
 
 def _layout(track: TrackEntry) -> Layout:

@@ -33,6 +33,7 @@ import struct
 from typing import NamedTuple
 
 from imagefs import limits
+from imagefs.containers.chd.packing import FRAME_BYTES
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.readers import Reader
 
@@ -48,6 +49,8 @@ _V4 = struct.Struct(">16x3IQQI20s20s20s")
 _V5 = struct.Struct(">16x16sQQQII20s20s20s")
 _HAS_PARENT, _KNOWN_FLAGS = 1, 3
 _COMPRESSIONS = {0: (), 1: (b"zlib",), 2: (b"zlib",), 3: (b"avhu",)}
+_SECOND_CODEC = b"cdfl"
+"""of versions 3 and 4, in hunks that say so"""
 _V1_SECTOR_BYTES = 512
 
 
@@ -95,14 +98,14 @@ def _read_v5(data: bytes) -> Header:
 
 def _read_v4(data: bytes) -> Header:
     flags, compression, hunks, size, meta, hunk_bytes, sha1, parent, _ = _V4.unpack(data)
-    has_parent, codecs = _old(flags, compression)
+    has_parent, codecs = _old(flags, compression, hunk_bytes)
     parent = parent if has_parent else b""
     return Header(4, size, hunk_bytes, hunks, hunk_bytes, codecs, LENGTHS[4], meta, _known(sha1), parent)
 
 
 def _read_v3(data: bytes) -> Header:
     flags, compression, hunks, size, meta, md5, parent_md5, hunk_bytes, sha1, parent = _V3.unpack(data)
-    has_parent, codecs = _old(flags, compression)
+    has_parent, codecs = _old(flags, compression, hunk_bytes)
     parent = (parent if any(parent) else parent_md5) if has_parent else b""
     return Header(3, size, hunk_bytes, hunks, hunk_bytes, codecs, LENGTHS[3], meta, _known(sha1, md5), parent)
 
@@ -119,13 +122,16 @@ def _read_v1(data: bytes) -> Header:
     return Header(version, size, hunk_bytes, hunks, hunk_bytes, codecs, len(data), 0, _known(md5), parent)
 
 
-def _old(flags: int, compression: int) -> tuple[bool, tuple[bytes, ...]]:
-    """(has a parent, codecs) of versions 1 to 4."""
+def _old(flags: int, compression: int, hunk_bytes: int = 0) -> tuple[bool, tuple[bytes, ...]]:
+    """(has a parent, codecs) of versions 1 to 4. Hunks that are frames of a CD may have the second codec."""
     if flags & ~_KNOWN_FLAGS:
         raise UnsupportedError(f"CHD flags {flags:#x}")
     if compression not in _COMPRESSIONS:
         raise UnsupportedError(f"CHD compression {compression}")
-    return bool(flags & _HAS_PARENT), _COMPRESSIONS[compression]
+    codecs = _COMPRESSIONS[compression]
+    if codecs == (b"zlib",) and hunk_bytes and not hunk_bytes % FRAME_BYTES:
+        codecs = (*codecs, _SECOND_CODEC)
+    return bool(flags & _HAS_PARENT), codecs
 
 
 def _known(*names: bytes) -> tuple[bytes, ...]:

@@ -19,7 +19,8 @@ Packed and plain hunks lie one after the other. An entry of the whole map is 12 
 place (or n, or u), u16 crc. Both kinds of crc are CRC-16 (polynomial 0x1021, initial 0xFFFF); a hunk's is over its content.
 
 Versions 3 and 4: 16 bytes a hunk. u64 place, u32 CRC-32 of the content, u16 length, u8 its high bits, u8 flags: 0x10 no crc;
-low half: 1 deflate, 2 plain, 3 eight bytes that are repeated (the place itself), 4 as hunk n, 5 as the parent's hunk n.
+low half: 1 deflate, 2 plain, 3 eight bytes that are repeated (the place itself), 4 as hunk n, 5 as the parent's hunk n,
+6 FLAC of a CD (short-lived; read as `cdfl`, the checksum tells whether that is right).
 Versions 1 and 2: 8 bytes a hunk. 20 bits length, 44 bits place; a hunk of full length is plain.
 Both end with an entry that holds the beginning of "EndOfListCookie".
 """
@@ -315,7 +316,7 @@ class _Map3(_OldMap):
             case 5:
                 return Hunk(Kind.PARENT, 0, place * self._hunk_bytes)
             case 6:
-                raise UnsupportedError("a CHD of version 3 or 4 with FLAC in it")
+                return Hunk(Kind.PACKED, low | high << 16, place, 1, crc, check)
         raise DamagedError(self._at + number * _ENTRY3.size, f"hunk {number} has the flags {flags:#x}")
 
 

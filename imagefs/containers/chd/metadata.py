@@ -63,6 +63,7 @@ class TrackEntry(NamedTuple):
     pregap: int = 0
     is_pregap_stored: bool = False
     postgap: int = 0
+    has_subchannel: bool = False
 
 
 def entries(reader: Reader, offset: int) -> list[Entry]:
@@ -111,6 +112,7 @@ def _track(reader: Reader, entry: Entry) -> TrackEntry:
         numbers["PREGAP"],
         words.get("PGTYPE", "").startswith("V"),
         numbers["POSTGAP"],
+        words.get("SUBTYPE", "NONE").startswith("RW"),
     )
 
 

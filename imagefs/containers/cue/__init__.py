@@ -15,6 +15,7 @@ from imagefs.containers.cue.files import DATA_EXTENSIONS, find, open_part
 from imagefs.containers.cue.sheet import Sheet, looks_like_sheet, parse
 from imagefs.containers.cue.tracks import sessions_of, stored_tracks
 from imagefs.disc import Disc, cdtext
+from imagefs.disc.audio import AUDIO_EXTENSIONS
 from imagefs.errors import ImageError, message_of
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -45,7 +46,8 @@ def open_cue(candidate: Candidate, options: Options) -> Disc:
     """The disc of a sheet. Raises DamagedError with the line, MissingPartError, OutsideError, UnsupportedError, OSError."""
     sheet = _sheet_of(candidate, options)
     opened = [open_part(entry, sheet, candidate) for entry in sheet.files]
-    _add_cdtext(sheet, candidate)
+    packs = _cdtext_packs(sheet, candidate)
+    _add_cdtext(sheet, packs)
     stored = stored_tracks(sheet, opened)
     unreadable = [(entry, part.error) for entry, part in zip(sheet.files, opened, strict=True) if part.error]
     if unreadable and not any(track.is_data for _, track in stored):
@@ -59,21 +61,25 @@ def open_cue(candidate: Candidate, options: Options) -> Disc:
         performer=sheet.text.get("performer", ""),
         medium=sheet.medium,
         warnings=tuple(sheet.warnings),
+        cdtext=packs,
     )
 
 
-def _add_cdtext(sheet: Sheet, candidate: Candidate) -> None:
-    """Titles and performers of the CDTEXTFILE, where the sheet itself has none. It is not needed: trouble is a warning."""
+def _cdtext_packs(sheet: Sheet, candidate: Candidate) -> bytes:
+    """The packs of the CDTEXTFILE. They are not needed: trouble is a warning."""
     if not sheet.cdtext_file or candidate.folder is None:
-        return
+        return b""
     try:
-        source = candidate.folder.open(sheet.cdtext_file)
-        found = cdtext.texts(source.pread(0, limits.DESCRIPTOR_BYTES))
+        return cdtext.packs_in(candidate.folder.open(sheet.cdtext_file).pread(0, limits.DESCRIPTOR_BYTES))
     except ImageError as error:
         sheet.warnings.append(f"its CD-TEXT is left out: {message_of(error)}")
-        return
+        return b""
+
+
+def _add_cdtext(sheet: Sheet, packs: bytes) -> None:
+    """Titles and performers of the packs, where the sheet itself has none."""
     owners = {0: sheet.text} | {entry.number: entry.text for entry in sheet.tracks}
-    for number, fields in found.items():
+    for number, fields in cdtext.texts(packs).items():
         for name, text in fields.items():
             owners.get(number, {}).setdefault(name, text)
 
@@ -86,9 +92,9 @@ FORMAT = Format(
     open=open_cue,
     extensions=("cue",),
     mime=("application/x-cue",),
-    describes=(*DATA_EXTENSIONS, "wav"),
+    describes=(*DATA_EXTENSIONS, *AUDIO_EXTENSIONS),
     parts=parts,
-    reads="one or many BIN files, all track modes and sector sizes, pregaps, MOTOROLA and WAV audio, sessions, GD-ROM "
-    "areas, CD-TEXT",
-    lacks="audio in AIFF, MP3, FLAC, Ogg, and WAV that is not 16-bit stereo at 44100 Hz",
+    reads="one or many BIN files, all track modes and sector sizes, pregaps; MOTOROLA, WAV, AIFF, FLAC, MP3 and Ogg Vorbis "
+    "audio; sessions, GD-ROM areas, CD-TEXT",
+    lacks="audio that is not 16-bit stereo at 44100 Hz, or in another coding",
 )

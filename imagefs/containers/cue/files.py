@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from imagefs import formats
 from imagefs.containers.cue.sheet import FileEntry, Sheet, as_written
+from imagefs.disc.audio import samples_of
 from imagefs.disc.model import AUDIO_BYTES
-from imagefs.disc.wav import is_wav, samples_in_wav
 from imagefs.errors import DamagedError, ImageError, MissingPartError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.options import Options
@@ -69,6 +69,8 @@ class Part(NamedTuple):
     reader: Reader | None
     is_big_endian: bool = False
     error: ImageError | None = None
+    is_audio: bool = False
+    """It is an audio file, so there is no data track in it."""
 
 
 def open_part(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> Part:
@@ -81,33 +83,16 @@ def open_part(entry: FileEntry, sheet: Sheet, candidate: Candidate) -> Part:
     return _part_of(formats.open_part(candidate.folder, found, Options()), entry)
 
 
-_OTHER_AUDIO = (
-    # (what a file begins with, its name)
-    (b"fLaC", "FLAC"),
-    (b"OggS", "Ogg"),
-    (b"MAC ", "Monkey's Audio"),
-    (b"wvpk", "WavPack"),
-    (b"ID3", "MP3"),
-    (b"RF64", "RF64"),
-    (b"RIFX", "RIFX"),
-)
-
-
 def _part_of(source: Reader, entry: FileEntry) -> Part:
     """By what the file begins with: rippers write WAVE for every audio file, and BINARY for a WAV."""
-    head = source.pread(0, 12)
-    if is_wav(head):
-        try:
-            return Part(_whole_sectors(samples_in_wav(source)))
-        except ImageError as error:
-            return _unreadable(entry, str(error))
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return _unreadable(entry, "AIFF audio is not read yet")
-    for magic, name in _OTHER_AUDIO:
-        if head.startswith(magic):
-            return _unreadable(entry, f"{name} audio is not read yet")
+    try:
+        found = samples_of(source)
+    except ImageError as error:
+        return _unreadable(entry, str(error))
+    if found is not None:
+        return Part(_whole_sectors(found.reader), found.is_big_endian, is_audio=True)
     if entry.kind not in (*_BINARY, "WAVE"):
-        return _unreadable(entry, f"{entry.kind} audio is not read yet")
+        return _unreadable(entry, f"it does not begin as audio in {entry.kind}")
     return Part(source, is_big_endian=entry.kind == "MOTOROLA")
 
 

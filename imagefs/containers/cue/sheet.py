@@ -11,6 +11,7 @@ TITLE, PERFORMER "text"                          CD-TEXT; before the first TRACK
 PREGAP, POSTGAP mm:ss:ff                         sectors before index 1 or after the track that are in no file
 INDEX nn mm:ss:ff                                a place in the current file, in its sectors: 00 pregap, 01 start, 02 ...
 REM SESSION nn                                   a new session begins
+REM LEAD-OUT, LEAD-IN, PREGAP mm:ss:ff           lengths of what lies between two sessions, in no file
 REM SINGLE-DENSITY AREA, HIGH-DENSITY AREA       the two areas of a GD-ROM
 REM ORIGINAL MEDIA-TYPE: CD|DVD|BD               the medium
 
@@ -56,6 +57,10 @@ class TrackEntry:
     layout: Layout
     session: int
     is_high_density: bool = False
+    between: dict[str, int] = field(default_factory=dict)
+    """Sectors of "LEAD-OUT", "LEAD-IN" and "PREGAP" before the first track of a session, as far as the sheet says."""
+    skipped: int = 0
+    """Sectors by which its addresses in the file are too large."""
     pregap: int = 0
     postgap: int = 0
     indexes: dict[int, Index] = field(default_factory=dict)
@@ -136,6 +141,7 @@ _MODES = {
     "MODE2_FORM_MIX": (TrackKind.MODE2, 2336),
     "CDI": (TrackKind.MODE2, 2352),
 }
+_BETWEEN = ("LEAD-OUT", "LEAD-IN", "PREGAP")
 _MAX_FILES = 2 * MAX_TRACK
 """A file for each track and one for each pregap."""
 
@@ -178,6 +184,7 @@ class _Parser:
         self.line = 0
         self.session = 1
         self.is_high_density = False
+        self.between: dict[str, int] = {}
         self.commands: dict[str, Callable[[str], None]] = {
             "FILE": self._file,
             "TRACK": self._track,
@@ -238,9 +245,9 @@ class _Parser:
         if number > MAX_TRACK:
             raise self._fail(f"track {number}: a disc has at most {MAX_TRACK}")
         self.sheet.tracks.append(
-            TrackEntry(self.line, number, layout, self.session, is_high_density=self.is_high_density)
+            TrackEntry(self.line, number, layout, self.session, self.is_high_density, self.between)
         )
-        self.is_high_density = False
+        self.is_high_density, self.between = False, {}
 
     def _time(self, text: str) -> int:
         """Frames of mm:ss:ff."""
@@ -295,7 +302,9 @@ class _Parser:
         if words[:1] == ["SESSION"] and len(words) > 1 and _NUMBER.match(words[1]):
             self.session = min(max(self.session, int(words[1])), MAX_SESSION)
         elif words[:2] == ["HIGH-DENSITY", "AREA"]:
-            self.session, self.is_high_density = self.session + 1, True
+            self.session, self.is_high_density, self.sheet.medium = self.session + 1, True, "GD-ROM"
+        elif len(words) > 1 and words[0] in _BETWEEN and _TIME.match(words[1]):
+            self.between[words[0]] = self._time(words[1])
         elif words[:2] == ["ORIGINAL", "MEDIA-TYPE:"] and len(words) > 2:
             self.sheet.medium = words[2]
 

@@ -7,7 +7,11 @@ track before) and go on in the next (INDEX 01).
 
 On the disc, the first file begins at LBA 0, or at -150 when its first track has just the usual pregap of 150 sectors. Each
 track follows the one before, with its PREGAP and POSTGAP between; a new session begins 11400 sectors (6900 from the third
-on) behind the end of the last. What a data track's volume and its sector headers say overrules that.
+on) behind the end of the last, or as many as the sheet's remarks make. What a data track's volume and its sector headers say
+overrules that.
+
+In some sheets (IsoBuster, UltraISO) the addresses in a file go on over the gap between two sessions, which is not in it. The
+gap is taken out where the data track behind it is then found in its place.
 """
 
 from dataclasses import replace
@@ -19,7 +23,7 @@ from imagefs.containers.cue.sheet import Sheet, TrackEntry
 from imagefs.disc import Session, Track, TrackKind
 from imagefs.disc.address import first_lba
 from imagefs.disc.layouts import Layout, by_sync, by_volume, header_lba
-from imagefs.disc.model import FIRST_GAP, HIGH_DENSITY_LBA, LATER_GAP, LEAD_IN_LBA
+from imagefs.disc.model import FIRST_LEAD_OUT, HIGH_DENSITY_LBA, LATER_LEAD_OUT, LEAD_IN, LEAD_IN_LBA
 from imagefs.formats import Candidate
 from imagefs.readers import Extent, Reader, joined, slice_of
 
@@ -40,7 +44,7 @@ def stored_tracks(sheet: Sheet, parts: list[Part]) -> list[tuple[TrackEntry, Tra
     pieces: dict[int, list[_Piece]] = {entry.number: [] for entry in sheet.tracks}
     for number, part in enumerate(parts):
         if part.reader is not None:
-            _cut(sheet, number, part.reader, pieces)
+            _cut(sheet, number, part.reader, pieces, is_audio=part.is_audio)
     return [
         (entry, _track(entry, pieces[entry.number], parts[entry.indexes[1].file].is_big_endian))
         for entry in sheet.tracks
@@ -48,16 +52,17 @@ def stored_tracks(sheet: Sheet, parts: list[Part]) -> list[tuple[TrackEntry, Tra
     ]
 
 
-def _cut(sheet: Sheet, file: int, reader: Reader, pieces: dict[int, list[_Piece]]) -> None:
-    """Cut one file into the pieces of its tracks."""
+def _cut(sheet: Sheet, file: int, reader: Reader, pieces: dict[int, list[_Piece]], *, is_audio: bool) -> None:
+    """Cut one file into the pieces of its tracks. In an audio file no data track is looked for: that would decode it."""
     entries = [entry for entry in sheet.tracks if any(index.file == file for index in entry.indexes.values())]
     firsts = [min(index.frame for index in entry.indexes.values() if index.file == file) for entry in entries]
     firsts[:1] = [0]
+    _take_out_gaps(sheet, entries, firsts, file, reader)
     offset, name = 0, sheet.files[file].name
     for place, entry in enumerate(entries):
         index1 = entry.indexes[1]
-        to_index1 = max(0, index1.frame - firsts[place]) if index1.file == file else 0
-        if index1.file == file and not pieces[entry.number]:
+        to_index1 = max(0, index1.frame - entry.skipped - firsts[place]) if index1.file == file else 0
+        if index1.file == file and not pieces[entry.number] and not is_audio:
             _check_layout(sheet, entry, reader, offset, to_index1)
         size = entry.layout.sector_bytes
         there = max(0, reader.size - offset) // size
@@ -78,6 +83,38 @@ def _cut(sheet: Sheet, file: int, reader: Reader, pieces: dict[int, list[_Piece]
         offset += count * size
 
 
+_GAPS = (FIRST_LEAD_OUT + LEAD_IN, LATER_LEAD_OUT + LEAD_IN)
+"""Lead-out and lead-in; some sheets count the pregap of 150 sectors as well."""
+
+
+def _take_out_gaps(sheet: Sheet, entries: list[TrackEntry], firsts: list[int], file: int, reader: Reader) -> None:
+    """Take gaps between sessions, over which the addresses go on, out of `firsts`; notes them as `skipped` of the tracks."""
+    offset = skipped = 0
+    for place, entry in enumerate(entries[1:], 1):
+        firsts[place] -= skipped
+        size, before = entry.layout.sector_bytes, entries[place - 1]
+        count = firsts[place] - firsts[place - 1]
+        if (
+            entry.session != before.session
+            and entry.indexes[1].file == file
+            and entry.layout.kind is not TrackKind.AUDIO
+        ):
+            to_index1 = (entry.indexes[1].frame - skipped - firsts[place]) * size
+            at = offset + count * before.layout.sector_bytes + to_index1
+            for gap in (0, *_GAPS, *(each + LEAD_IN_LBA for each in _GAPS)):
+                if gap <= count and _is_data(reader, at - gap * before.layout.sector_bytes):
+                    skipped, count, firsts[place] = skipped + gap, count - gap, firsts[place] - gap
+                    break
+        entry.skipped = skipped
+        offset += max(0, count) * before.layout.sector_bytes
+
+
+def _is_data(reader: Reader, at: int) -> bool:
+    """Whether a data track begins at byte `at`."""
+    begin = Candidate(reader)
+    return any(see(lambda offset, length: begin.at(at + offset, length)) is not None for see in (by_sync, by_volume))
+
+
 def _until_next(sheet: Sheet, following: TrackEntry, count: int, there: int) -> int:
     """The sectors up to the next track: what the sheet says, so that those a cut file has lost are missing, not absent."""
     if 0 <= count <= max(there, limits.DISC_SECTORS):
@@ -92,7 +129,8 @@ def _track(entry: TrackEntry, pieces: list[_Piece], is_big_endian: bool) -> Trac
     extents, total, index1_sector = [], 0, 0
     for piece in pieces:
         if piece.file == entry.indexes[1].file:
-            index1_sector = total + max(0, min(entry.indexes[1].frame - piece.first, piece.sectors))
+            frame = entry.indexes[1].frame - entry.skipped
+            index1_sector = total + max(0, min(frame - piece.first, piece.sectors))
         extents.append(Extent(total * size, piece.sectors * size, piece.stored))
         total += piece.sectors
     return Track(
@@ -170,7 +208,11 @@ def _expected_start(entry: TrackEntry, track: Track, end: int, sessions_before: 
     if entry.is_high_density:
         return HIGH_DENSITY_LBA
     if sessions_before > 0:
-        return end + (FIRST_GAP if sessions_before == 1 else LATER_GAP)
+        lead_out = entry.between.get("LEAD-OUT", FIRST_LEAD_OUT if sessions_before == 1 else LATER_LEAD_OUT)
+        pregap = entry.between.get("PREGAP", LEAD_IN_LBA)
+        return (
+            end + lead_out + entry.between.get("LEAD-IN", LEAD_IN) + max(pregap, entry.pregap if entry.between else 0)
+        )
     if sessions_before == 0 and track.pregap == LEAD_IN_LBA:
         return 0
     return end + track.pregap

@@ -14,6 +14,7 @@ from imagefs.containers.cue.sheet import decode
 from imagefs.containers.toc.sheet import looks_like_sheet, parse
 from imagefs.containers.toc.tracks import sessions_of
 from imagefs.disc import Disc
+from imagefs.disc.audio import AUDIO_EXTENSIONS
 from imagefs.errors import DamagedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -68,8 +69,10 @@ FORMAT = Format(
     probe=probe,
     open=open_toc,
     extensions=("toc",),
-    describes=("bin", "img", "iso", "raw", "dat", "wav", "cdr"),
+    mime=("application/x-cdrdao-toc",),
+    describes=("bin", "img", "iso", "raw", "dat", "cdr", *AUDIO_EXTENSIONS),
     parts=parts,
-    reads="all track modes, subchannel, silence and zeros, raw and WAV audio in either byte order, CD-TEXT",
-    lacks="FIFO, audio in MP3, FLAC, Ogg",
+    reads="all track modes, subchannel, silence and zeros, raw audio in either byte order, the audio files of CUE sheets, "
+    "CD-TEXT",
+    lacks="FIFO",
 )

@@ -37,9 +37,9 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.containers.toc.lexer import Token, tokens
 from imagefs.disc import TrackKind
-from imagefs.disc.build import SUBCHANNEL_BYTES, layout_with_subchannel
+from imagefs.disc.build import layout_with_subchannel
 from imagefs.disc.layouts import Layout, layout_of
-from imagefs.disc.model import FRAMES_PER_SECOND, MAX_TRACK
+from imagefs.disc.model import FRAMES_PER_SECOND, MAX_TRACK, SUBCHANNEL_BYTES
 from imagefs.errors import DamagedError, UnsupportedError
 
 SAMPLE_BYTES = 4

@@ -1,8 +1,8 @@
 """From the statements of a TOC file to tracks with addresses on the disc.
 
 A track is what its statements give, one after the other. Each addresses its file from the beginning, whatever came before.
-Samples in files without a header are big-endian, unless SWAP says the other; those of WAV files are little-endian, and byte
-offsets count from the first sample.
+Samples in files without a header are big-endian, unless SWAP says the other; those of audio files have the order of their
+format, and byte offsets count from the first sample.
 
 The first statement of track 1 is LBA 0. Each track follows the one before; PREGAP lies between them.
 """
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from imagefs import limits
 from imagefs.containers.toc.sheet import Part, Sheet, TrackEntry
 from imagefs.disc import Session, TrackKind
+from imagefs.disc.audio import samples_of
 from imagefs.disc.build import DiscBuilder, Stored
 from imagefs.disc.model import DATA_BYTES
-from imagefs.disc.samples import SwappedReader
-from imagefs.disc.wav import is_wav, samples_in_wav
+from imagefs.disc.samples import Samples, SwappedReader
 from imagefs.readers import Extent, Reader, joined, slice_of
 
 Open = Callable[[str], Reader]
@@ -88,14 +88,13 @@ def _extent(sheet: Sheet, entry: TrackEntry, part: Part, position: int, open_fil
         return Extent(position, length, None)
     reader = open_file(part.name)
     is_audio = entry.layout.kind is TrackKind.AUDIO
-    has_header = is_audio and is_wav(reader.pread(0, 12))
-    samples = samples_in_wav(reader) if has_header else reader
+    samples, is_big_endian = (samples_of(reader) if is_audio else None) or Samples(reader, is_big_endian=True)
     there = max(0, samples.size - part.offset)
     length = there if part.length is None else part.length
     if length > there:
         sheet.warn(part.line, f"{part.name!r} ends {length - there} bytes early")
     piece = slice_of(samples, part.offset, _bounded(sheet, entry, part, length, position))
-    if is_audio and has_header == part.swap:
+    if is_audio and is_big_endian != part.swap:
         piece = SwappedReader(piece)
     return Extent(position, piece.size, piece)
 
