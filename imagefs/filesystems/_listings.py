@@ -3,10 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import cached_property
 
 from imagefs import limits
 from imagefs.errors import DamagedError
+from imagefs.lazy import cached_property
 from imagefs.nodes import Node
 
 KEPT_LISTINGS = 64

@@ -9,7 +9,7 @@ import pytest
 import imagefs
 from imagefs.options import Options
 from imagefs.readers import BytesReader
-from imagefs.tree import show
+from imagefs.tree import Shown, show
 from tests.builders.memory import MemoryFileSystem
 from tests.contract import check_filesystem
 
@@ -65,10 +65,10 @@ def test_several_volumes_and_tracks(tmp_path: Path) -> None:
     other = MemoryFileSystem({"a": b"other", "e": {}}, tmp_path / "other")
     wav = {b"track02.wav": BytesReader(b"RIFF")}
     assert check_filesystem(one) == {b"/a": b"1", b"/d": b"", b"/d/x": b"2", b"/d/l": b"x"}
-    assert check_filesystem(show([(1, one)], wav, "auto")) == {
+    assert check_filesystem(show([Shown(1, one)], wav, "auto")) == {
         b"/a": b"1", b"/d": b"", b"/d/x": b"2", b"/d/l": b"x", b"/track02.wav": b"RIFF",
     }  # fmt: skip
-    assert set(check_filesystem(show([(1, one), (2, other)], wav, "auto"))) == {
+    assert set(check_filesystem(show([Shown(1, one), Shown(2, other)], wav, "auto"))) == {
         b"/1-MEMORY", b"/1-MEMORY/a", b"/1-MEMORY/d", b"/1-MEMORY/d/x", b"/1-MEMORY/d/l",
         b"/2-MEMORY", b"/2-MEMORY/a", b"/2-MEMORY/e", b"/track02.wav",
     }  # fmt: skip

@@ -3,7 +3,7 @@
 sector  what
 0-15    system area: boot code, partition tables of hybrid images; not looked at
 16-     volume descriptors until type 255                                        descriptors
-        path tables (not used: several writers leave them empty or wrong)
+        path tables: for CD-i, and where a directory is damaged                  paths
         directories                                                              records, entries
         files                                                                    content, zisofs
 
@@ -13,15 +13,17 @@ shows it, `attributes` and `boot` read what else there is; `sessions` finds the 
 contents.
 
 Read: levels 1 to 4; Rock Ridge 1.09 to 1.12 with moved directories, devices, hard links, continuation areas; Joliet 1 to 3;
-zisofs 1 and 2; files of several extents and interleaved ones; XAR lengths; El Torito catalogs; AAIP and Apple attributes;
-High Sierra; logical blocks of 512 and 1024 bytes; images of a later track and with a stored pregap.
-Not read: CD-i discs (big-endian fields only), sparse files of RRIP 1.12 (SF; no writer is known), access control lists.
+zisofs 1 and 2; files of several extents and interleaved ones; XAR lengths; El Torito catalogs;
+High Sierra and CD-i; logical blocks of 512 and 1024 bytes; images of a later track and with a stored pregap; attributes and
+access control lists of AAIP, of Apple and of Amiga systems.
+Not read: sparse files of RRIP 1.12 (SF; no writer is known).
 
 Sources: ECMA-119 (4th edition), IEEE P1281 and P1282 1.12, the Joliet specification, El Torito 1.0, documents of libisofs,
 and how Linux fs/isofs treats what is not in them.
 """
 
-from imagefs.errors import UnsupportedError
+from collections.abc import Sequence
+
 from imagefs.filesystems.iso9660.descriptors import (
     CDI_MAGIC,
     HIGH_SIERRA_MAGIC,
@@ -31,6 +33,7 @@ from imagefs.filesystems.iso9660.descriptors import (
     is_descriptor,
 )
 from imagefs.filesystems.iso9660.filesystem import Iso9660
+from imagefs.filesystems.iso9660.sessions import find_sessions
 from imagefs.filesystems.iso9660.volume import PREGAP_SECTORS, open_volume
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -46,7 +49,7 @@ def probe(candidate: Candidate) -> Match | None:
     for index in range(_PROBED_SECTORS):
         head = candidate.at(start + index * SECTOR_BYTES, _HEAD_BYTES)
         if head[1:6] == CDI_MAGIC:
-            return Match(60, "CD-i volume descriptor")
+            return Match(85, f"CD-I at sector {start // SECTOR_BYTES + index}")
         if is_descriptor(head):
             where = f"at sector {start // SECTOR_BYTES + index}"
             if head[9:14] == HIGH_SIERRA_MAGIC and head[1:6] != MAGIC:
@@ -63,10 +66,13 @@ def probe(candidate: Candidate) -> Match | None:
 
 def open_iso9660(candidate: Candidate, options: Options) -> Iso9660:
     """The tree that the options choose. Raises what `open_volume` does."""
-    head = candidate.at(candidate.origin + SYSTEM_AREA_SECTORS * SECTOR_BYTES, _HEAD_BYTES)
-    if head[1:6] == CDI_MAGIC:
-        raise UnsupportedError("a CD-i disc: its file system is not read")
     return open_volume(candidate.reader, candidate.origin, options)
+
+
+def states(candidate: Candidate) -> Sequence[str]:
+    """The sessions of an image that has no table of contents, when there are several."""
+    found = [] if candidate.origin else find_sessions(candidate.reader)
+    return [f"session{number}" for number in range(1, len(found) + 1)] if len(found) > 1 else []
 
 
 FORMAT = Format(
@@ -78,6 +84,6 @@ FORMAT = Format(
     extensions=("iso",),
     mime=("application/x-iso9660-image", "application/vnd.efi.iso", "application/x-cd-image"),
     trees=("rr", "joliet", "evd", "iso"),
-    reads="levels 1 to 4, Rock Ridge, Joliet, ISO 9660:1999, zisofs, multi-session, El Torito, High Sierra",
-    lacks="CD-i",
+    states=states,
+    reads="levels 1 to 4, Rock Ridge, Joliet, ISO 9660:1999, zisofs, multi-session, El Torito, High Sierra, CD-i, ACLs",
 )

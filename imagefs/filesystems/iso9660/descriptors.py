@@ -27,6 +27,7 @@ offset  size  field of types 1 and 2            High Sierra, where it differs (`
 881     1     file structure version
 
 "both" fields are LE followed by BE; the LE copy counts, the BE one when LE is 0 (a writer that filled in only that).
+A CD-i disc has `CD-I `, and of the both-fields the BE halves alone; its path table, not a root record, leads to the root.
 Type 2 with the escapes %/@ %/C %/E is Joliet of level 1, 2, 3; with version 2 it is the enhanced descriptor of
 ISO 9660:1999.
 
@@ -49,7 +50,7 @@ SYSTEM_AREA_SECTORS = 16
 MAGIC = b"CD001"
 HIGH_SIERRA_MAGIC = b"CDROM"
 CDI_MAGIC = b"CD-I "
-_OTHER_MAGICS = (b"BEA01", b"NSR02", b"NSR03", b"TEA01", b"BOOT2", b"CDW02", CDI_MAGIC)
+_OTHER_MAGICS = (b"BEA01", b"NSR02", b"NSR03", b"TEA01", b"BOOT2", b"CDW02")
 _BOOT, _PRIMARY, _SUPPLEMENTARY, _TERMINATOR = 0, 1, 2, 255
 _JOLIET_LEVELS = {b"%/@": 1, b"%/C": 2, b"%/E": 3}
 _EL_TORITO = b"EL TORITO SPECIFICATION"
@@ -96,8 +97,11 @@ class Descriptor:
     """Advisory: some writers count one session, some nothing."""
     set_size: int
     set_number: int
+    path_table_bytes: int
     root: bytes = field(repr=False)
     """The root directory's record, 34 bytes; its length and name are as they should be, whatever is recorded."""
+    is_cdi: bool = False
+    """A CD-i disc: big-endian fields alone, and no root record."""
 
     @property
     def root_block(self) -> int:
@@ -106,6 +110,14 @@ class Descriptor:
     @property
     def root_bytes(self) -> int:
         return both32(self.root, 10)
+
+    @property
+    def path_tables(self) -> list[tuple[int, str]]:
+        """(block, byte order) of the path tables: L, its copy, M, its copy."""
+        if self.high_sierra:
+            return [(int(_LE32.unpack_from(self.raw, 148)[0]), "<")]
+        small = [(int(_LE32.unpack_from(self.raw, at)[0]), "<") for at in (140, 144)]
+        return small + [(int(_BE32.unpack_from(self.raw, at)[0]), ">") for at in (148, 152)]
 
     @property
     def label(self) -> str:
@@ -162,7 +174,7 @@ class DescriptorSet:
         return self.primary or self.joliet or self.enhanced
 
 
-def _descriptor(raw: bytes, *, high_sierra: bool = False, joliet_level: int = 0) -> Descriptor:
+def _descriptor(raw: bytes, *, high_sierra: bool = False, joliet_level: int = 0, is_cdi: bool = False) -> Descriptor:
     shift = 8 if high_sierra else 0
     stated = both16(raw, 128 + shift)
     return Descriptor(
@@ -174,13 +186,15 @@ def _descriptor(raw: bytes, *, high_sierra: bool = False, joliet_level: int = 0)
         space_blocks=both32(raw, 80 + shift),
         set_size=both16(raw, 120 + shift),
         set_number=both16(raw, 124 + shift),
+        path_table_bytes=both32(raw, 132 + shift),
         root=b"\x22" + (raw[181:212] if high_sierra else raw[157:188]) + b"\1\0",
+        is_cdi=is_cdi,
     )
 
 
 def is_descriptor(sector: bytes) -> bool:
-    """Whether a sector is a volume descriptor of ISO 9660 or High Sierra."""
-    return sector[1:6] == MAGIC or sector[9:14] == HIGH_SIERRA_MAGIC
+    """Whether a sector is a volume descriptor of ISO 9660, High Sierra or CD-i."""
+    return sector[1:6] in (MAGIC, CDI_MAGIC) or sector[9:14] == HIGH_SIERRA_MAGIC
 
 
 def read_set(reader: Reader, start: int = 0) -> DescriptorSet | None:
@@ -196,7 +210,8 @@ def read_set(reader: Reader, start: int = 0) -> DescriptorSet | None:
             if raw[1:6] in _OTHER_MAGICS or (not found and sector < start + SYSTEM_AREA_SECTORS + 2):
                 continue  # a damaged first sector need not be the end of it
             break
-        if raw[1:6] != MAGIC:
+        is_cdi = raw[1:6] == CDI_MAGIC
+        if raw[1:6] != MAGIC and not is_cdi:
             if raw[8] == _TERMINATOR:
                 terminated = True
                 break
@@ -206,7 +221,7 @@ def read_set(reader: Reader, start: int = 0) -> DescriptorSet | None:
             terminated = True
             break
         elif raw[0] == _PRIMARY:
-            found.setdefault("primary", _descriptor(raw))
+            found.setdefault("cdi" if is_cdi else "primary", _descriptor(raw, is_cdi=is_cdi))
         elif raw[0] == _SUPPLEMENTARY:
             level = _JOLIET_LEVELS.get(raw[88:91], 0)
             if level:
@@ -217,9 +232,8 @@ def read_set(reader: Reader, start: int = 0) -> DescriptorSet | None:
             boot_catalog = _LE32.unpack_from(raw, 71)[0]
     if not found:
         return None
-    return DescriptorSet(
-        start, found.get("primary"), found.get("joliet"), found.get("enhanced"), boot_catalog, terminated
-    )
+    primary = found.get("primary") or found.get("cdi")
+    return DescriptorSet(start, primary, found.get("joliet"), found.get("enhanced"), boot_catalog, terminated)
 
 
 def _sector(reader: Reader, sector: int) -> bytes:

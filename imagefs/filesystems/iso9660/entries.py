@@ -18,6 +18,7 @@ from imagefs import limits
 from imagefs.errors import DamagedError
 from imagefs.filesystems.iso9660 import names, susp
 from imagefs.filesystems.iso9660.descriptors import SECTOR_BYTES, Descriptor, both32
+from imagefs.filesystems.iso9660.paths import PathRecord
 from imagefs.filesystems.iso9660.records import (
     HIDDEN,
     IS_DIRECTORY,
@@ -199,7 +200,12 @@ class Parser(RecordReader):
         fixed, times, decode, new, append = (
             self._fixed.unpack_from, self._times, self._naming.decode, tuple.__new__, found.entries.append,
         )  # fmt: skip
-        block, volume_number, image_end, acorn = self._block_bytes, self._volume, self._reader.size, self._naming.acorn
+        block, volume_number, image_end, is_special = (
+            self._block_bytes,
+            self._volume,
+            self._reader.size,
+            self._naming.acorn or self._is_cdi,
+        )
         base, at, end = directory.address, 0, len(data)
         while at < end:
             length = data[at]
@@ -220,7 +226,7 @@ class Parser(RecordReader):
                 at, _ = self.resume(data, at)
                 continue
             xar, extent, size, stamp, flags, interleave, volume = fixed(data, at)
-            common = not (xar or interleave or acorn or (volume_number and volume != volume_number))
+            common = not (xar or interleave or is_special or (volume_number and volume != volume_number))
             if common and flags & ~HIDDEN == 0 and (extent if size else not both32(data, at + 10)):
                 time, start = times[stamp], extent * block if size else 0
                 node = (
@@ -332,6 +338,15 @@ class Parser(RecordReader):
         mode, mtime, atime, ctime, uid, gid = attributes
         mode = stat.S_IFDIR | stat.S_IMODE(mode)  # the flag may be missing in the `.` that they are from
         return Node(ino, mode, size, mtime, atime, ctime, uid, gid, 1, 0, (size + 511) >> 9, -1, locator)
+
+    def recovered(self, record: PathRecord, parent: Directory) -> Entry | None:
+        """Name and node of a directory that the path table tells of; None when there is no directory in that place."""
+        dot = self.dot(record.address)
+        if dot is None or dot.sections[0].extent != record.address:
+            return None
+        attributes = attributes_of(dot.sections[0], dot.fields)
+        name = names.allowed(self._naming.decode(record.name))
+        return name, self._directory(record.address, dot.sections[0].size, record.address, attributes, parent)
 
     def _moved(
         self, address: int, placeholder: Record, parent: Directory, continuations: susp.Continuations | None

@@ -1,7 +1,8 @@
 """One tree of an ISO 9660 volume as a file system."""
 
+import contextlib
 import enum
-import functools
+import itertools
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from imagefs.filesystems._listings import Listing, Listings
 from imagefs.filesystems.iso9660 import attributes, names, susp
 from imagefs.filesystems.iso9660.content import content
 from imagefs.filesystems.iso9660.descriptors import SECTOR_BYTES, DescriptorSet
-from imagefs.filesystems.iso9660.details import describe
+from imagefs.filesystems.iso9660.details import boot_images, describe
 from imagefs.filesystems.iso9660.entries import (
     DIRECTORY,
     LINK,
@@ -24,22 +25,30 @@ from imagefs.filesystems.iso9660.entries import (
     attributes_of,
     record_address,
 )
+from imagefs.filesystems.iso9660.paths import PathTable
 from imagefs.filesystems.iso9660.records import ASSOCIATED, LONGEST_BYTES, RECORD_BYTES, Directory, File, Record
-from imagefs.nodes import ROOT_INO, FileSystem, Node, Usage
+from imagefs.lazy import cached_property
+from imagefs.nodes import ROOT_INO, BootImage, FileSystem, Node, Usage
 from imagefs.options import Options
 from imagefs.readers import Reader
 
 _PLAIN_NAMES = {"normal": names.normal, "off": names.as_recorded, "acorn": names.normal}
 _RELOCATED = (b"rr_moved", b".rr_moved")
 _SAMPLE_BYTES = 1 << 20
-_XATTR_ENTRY = re.compile(rb"AL[\x05-\xff]\x01[\x00\x01]|AA\x0e\x02", re.DOTALL)
+_XATTR_ENTRY = re.compile(
+    rb"AL[\x05-\xff]\x01[\x00\x01]|AA\x0e\x02|AA\x07\x01|BA[\x01-\x06]|AS[\x06-\xff]\x01[\x01-\x07]", re.DOTALL
+)
+_WITH_XATTRS = ("rr", "iso")
+_XA_BYTES = 14
 
 
-def naming(tree: str, options: Options) -> Naming:
-    """How names are made in a tree."""
+def naming(tree: str, options: Options, *, is_cdi: bool = False) -> Naming:
+    """How names are made in a tree. Those of CD-i have no versions, and cases that are meant."""
     if tree == "joliet":
         return Naming(names.joliet, names.joliet_whole)
-    decode: Callable[[bytes], bytes] = names.enhanced if tree == "evd" else _PLAIN_NAMES[options.map]
+    decode: Callable[[bytes], bytes] = (
+        names.enhanced if tree == "evd" else _PLAIN_NAMES["off" if is_cdi else options.map]
+    )
     posix = None
     if options.iocharset:
         decode = names.charset_decoder(options.iocharset, decode)
@@ -65,8 +74,6 @@ class Iso9660(FileSystem):
     """
 
     kind = "iso9660"
-    trees: Sequence[str] = ()
-    """All trees that the volume has, the richest first."""
 
     def __init__(self, reader: Reader, volume: DescriptorSet, tree: str, skip: int | None, options: Options) -> None:
         descriptor = {"joliet": volume.joliet, "evd": volume.enhanced}.get(tree, volume.primary)
@@ -75,10 +82,11 @@ class Iso9660(FileSystem):
         self.reader, self.tree, self._volume, self._descriptor = reader, tree, volume, descriptor
         self.label, self.uuid = descriptor.label, (volume.primary or descriptor).uuid
         self._skip = skip
-        self._parser = Parser(reader, descriptor, naming(tree, options), skip)
+        self._parser = Parser(reader, descriptor, naming(tree, options, is_cdi=descriptor.is_cdi), skip)
+        self._paths = PathTable(reader, descriptor)
         self._listings = Listings()
         self.root = self._root_node()
-        self.has_xattrs = skip is not None and self._has_xattrs()
+        self.has_xattrs = tree in _WITH_XATTRS and self._has_xattrs()
 
     def _root_node(self) -> Node:
         descriptor, parser = self._descriptor, self._parser
@@ -111,7 +119,7 @@ class Iso9660(FileSystem):
             listing.check()
         return node
 
-    @functools.cached_property
+    @cached_property
     def root_state(self) -> RootState:
         """How much the root shows."""
         try:
@@ -129,11 +137,32 @@ class Iso9660(FileSystem):
         return self._listings.get(key, lambda: self._read(directory), keep=keep)
 
     def _read(self, directory: Directory) -> Listing:
-        data, cut = self._bytes_of(directory)
+        try:
+            data, cut = self._bytes_of(directory)
+        except DamagedError as error:
+            data, cut = b"", error
         entries, fault = self._parser.listing(data, directory)
         if self._skip is not None and directory.address == _locator(self.root).address:
             entries = [entry for entry in entries if not self._is_emptied(*entry)]
+        if cut or fault:
+            entries = names.unique([*entries, *self._recovered(directory, entries)])
         return Listing(entries, cut or fault)
+
+    def _recovered(self, directory: Directory, entries: Sequence[Entry]) -> Iterator[Entry]:
+        """The subdirectories of a damaged directory that are not among its entries, by the path table."""
+        known = {node.locator.address for _, node in entries if isinstance(node.locator, Directory)}
+        for record in itertools.islice(self._paths.children(directory.address), limits.RECOVERED_DIRECTORIES):
+            entry = self._parser.recovered(record, directory) if record.address not in known else None
+            if entry is not None:
+                yield entry
+
+    def recovered_in_root(self) -> list[bytes]:
+        """The names in a damaged root that are known by the path table alone."""
+        data, root = b"", _locator(self.root)
+        with contextlib.suppress(DamagedError):
+            data, _ = self._bytes_of(root)
+        entries, _ = self._parser.listing(data, root)
+        return [name for name, _ in self._recovered(root, entries)]
 
     def _is_emptied(self, name: bytes, node: Node) -> bool:
         """Whether an entry of the root is the folder of moved directories, all of which are shown in their own places."""
@@ -288,7 +317,7 @@ class Iso9660(FileSystem):
     # --- extended attributes ----------------------------------------------------------------------------------------
 
     def _has_xattrs(self) -> bool:
-        """Whether AAIP or Apple entries are seen in the first MiB from the root on, where writers put directories."""
+        """Whether entries with attributes are seen in the first MiB from the root on, where writers put directories."""
         start = _locator(self.root).address
         try:
             sample = self.reader.pread(start, min(_SAMPLE_BYTES, self.reader.size - start))
@@ -297,18 +326,29 @@ class Iso9660(FileSystem):
         return _XATTR_ENTRY.search(sample) is not None
 
     def xattrs(self, node: Node) -> Mapping[str, bytes]:
-        if self._skip is None:
+        if self.tree not in _WITH_XATTRS:
             return {}
-        address = _locator(node).record if node.is_directory else record_address(node)
-        file = self._file_at(address)
-        fields = file.fields or susp.Fields()
+        file = self._file_at(record_address(node))
+        fields = file.fields or self._fields_without_rock_ridge(file.sections[0])
         found = attributes.aaip(fields.aaip)
         if fields.finder:
             found[attributes.FINDER_INFO] = attributes.finder_info(fields.finder)
+        if fields.protection:
+            found[attributes.AMIGA_PROTECTION] = fields.protection
+        if fields.comment:
+            found[attributes.AMIGA_COMMENT] = fields.comment
         fork = self._fork_of(file.sections[0]) if node.is_file else None
-        if fork is not None and 0 < fork.size <= limits.XATTR_BYTES:
+        if fork is not None and fork.size > limits.XATTR_BYTES:
+            found[attributes.FORK_SIZE] = b"%d" % fork.size
+        elif fork is not None and fork.size:
             found[attributes.RESOURCE_FORK] = content(self.reader, File([fork], None)).exactly(0, fork.size)
         return found
+
+    def _fields_without_rock_ridge(self, record: Record) -> susp.Fields:
+        """What other systems put into the system use area, perhaps behind that of XA."""
+        use = record.system_use
+        use = use[_XA_BYTES:] if use[6:8] == b"XA" else use
+        return susp.read_fields(use, susp.Continuations(self.reader, self._descriptor.block_bytes))
 
     def _fork_of(self, record: Record) -> Record | None:
         """The associated file of a file: the record just before its own, in its sector or at the end of the one before."""
@@ -326,6 +366,9 @@ class Iso9660(FileSystem):
     def usage(self) -> Usage:
         block = self._descriptor.block_bytes
         return Usage(block, self._descriptor.space_blocks or self.reader.size // block)
+
+    def boot_images(self) -> Sequence[BootImage]:
+        return boot_images(self.reader, self._volume, (node for _, node in self._walk()))
 
     def details(self) -> Mapping[str, Any]:
         nodes = (node for _, node in self._walk())

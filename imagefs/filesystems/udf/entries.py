@@ -38,14 +38,15 @@ _PLAIN = struct.Struct("<H18xH5xB6xHIIIH6xQQ12s12s12s4x16s40xII")
 _EXTENDED = struct.Struct("<H18xH5xB6xHIIIH6xQ8xQ12s12s12x12s8x16s16s40xII")
 _NO_AD = bytes(16)
 
-STRATEGY_WRITE_ONCE = 4096
+STRATEGY_DIRECT, STRATEGY_WRITE_ONCE = 4, 4096
 UNSPECIFIED, DIRECTORY, FILE, BLOCK_DEVICE, CHARACTER_DEVICE, FIFO, SOCKET, LINK, STREAMS, REAL_TIME = (
     0, 4, 5, 6, 7, 9, 10, 12, 13, 249,
 )  # fmt: skip
 VAT, METADATA, METADATA_MIRROR = 248, 250, 251
 SHORT, LONG, EXTENDED, EMBEDDED = 0, 1, 2, 3
 _SETUID, _SETGID, _STICKY, _FORM = 0x40, 0x80, 0x100, 7
-_NOT_SET = 0xFFFF_FFFF
+NOT_SET = 0xFFFF_FFFF
+"""The uid or gid of a file that has none."""
 
 _KINDS = {
     UNSPECIFIED: stat.S_IFREG,
@@ -127,21 +128,27 @@ def entry_at(data: bytes, block: int, reference: int, offset: int) -> FileEntry 
 
 def mode_of(entry: FileEntry) -> int:
     """Type and permissions. Where none are recorded (Windows, DVD authoring), everybody may read."""
-    kind, p, flags = entry.format, entry.permissions, entry.flags
-    mode = p & 7 | (p >> 2) & 0o70 | (p >> 4) & 0o700
+    kind, mode = entry.format, _permissions(entry.permissions, entry.flags)
     if kind == stat.S_IFDIR:
-        mode = mode or 0o555
+        mode = mode if mode & 0o777 else mode | 0o555
         if not mode & 0o111:
             mode |= (mode & 0o444) >> 2
-    elif kind == stat.S_IFLNK:
-        mode = mode or 0o777
-    else:
-        mode = mode or 0o444
-    if flags & (_SETUID | _SETGID | _STICKY):
-        mode |= (flags & _SETUID) << 5 | (flags & _SETGID) << 3 | (flags & _STICKY) << 1
+    elif not mode & 0o777:
+        mode |= 0o777 if kind == stat.S_IFLNK else 0o444
     return kind | mode
+
+
+def file_mode(permissions: int, flags: int) -> int:
+    """The mode of a regular file."""
+    mode = _permissions(permissions, flags)
+    return stat.S_IFREG | (mode if mode & 0o777 else mode | 0o444)
+
+
+def _permissions(p: int, flags: int) -> int:
+    mode = p & 7 | (p >> 2) & 0o70 | (p >> 4) & 0o700
+    return mode | (flags & _SETUID) << 5 | (flags & _SETGID) << 3 | (flags & _STICKY) << 1
 
 
 def owner_of(number: int) -> int:
     """A uid or gid, NOBODY when it is not set."""
-    return NOBODY if number == _NOT_SET else number
+    return NOBODY if number == NOT_SET else number

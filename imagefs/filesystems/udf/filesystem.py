@@ -1,7 +1,8 @@
 """The tree of a UDF volume as a file system."""
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imagefs import limits
@@ -20,6 +21,7 @@ from imagefs.filesystems.udf.entries import (
     mode_of,
     owner_of,
 )
+from imagefs.filesystems.udf.plain import Modes, PlainFiles
 from imagefs.filesystems.udf.volume import Volume
 from imagefs.nodes import ROOT_INO, FileSystem, Node, Usage
 from imagefs.readers import Reader
@@ -63,6 +65,9 @@ class Udf(FileSystem):
         self.has_xattrs = volume.descriptors.revision >= 0x200
         self._times = Times()
         self._listings = Listings()
+        partitions = enumerate(volume.space.partitions)
+        linear = {reference: each.linear for reference, each in partitions if each.linear is not None}
+        self._plain = PlainFiles(self.reader.size, volume.space.block_bytes, linear, self._times, Modes())
         self._root_address: Address = (volume.root.reference, volume.root.block)
         entry = self._space.entry(*self._root_address)
         if entry.kind != DIRECTORY:
@@ -207,37 +212,47 @@ class Udf(FileSystem):
         wanted = [each for each in identifiers if not each.flags & PARENT]
         if directory.address == self._root_address:
             wanted = [each for each in wanted if not (each.flags & HIDDEN and each.name == _SPARE)]
-        nodes = self._nodes({(each.reference, each.block) for each in wanted}, path)
-        for raw, flags, block, reference in wanted:
-            name = names.name_of(raw)
+        places = [self._place(each.reference, each.block) for each in wanted]
+        nodes = self._nodes({place: each for place, each in zip(places, wanted, strict=True) if place >= 0}, path)
+        shown = names.names_of([each.name for each in wanted])
+        for name, place, (_, flags, block, reference) in zip(shown, places, wanted, strict=True):
             if name:
-                address = reference, block
-                node = nodes.get(address)
-                yield name, node or self._found(address, path, is_directory=bool(flags & IS_DIRECTORY))
+                node = nodes.get(place)
+                yield name, node or self._found((reference, block), path, is_directory=bool(flags & IS_DIRECTORY))
 
-    def _nodes(self, addresses: Iterable[Address], path: tuple[Address, ...]) -> dict[Address, Node]:
-        """The nodes of the file entries that are sound where they are. They are read many at a time where they lie close."""
-        placed = []
-        for reference, block in addresses:
-            try:
-                placed.append((self._space.partition(reference).place(block)[0], reference, block))
-            except (DamagedError, UnsupportedError):
-                continue
-        placed.sort()
-        found, size, index = {}, self._space.block_bytes, 0
+    def _place(self, reference: int, block: int) -> int:
+        """The byte offset of a block, -1 when it has none."""
+        base = self._plain.linear.get(reference)
+        if base is not None:
+            return base + block * self._plain.block_bytes
+        try:
+            return self._space.partition(reference).place(block)[0]
+        except (DamagedError, UnsupportedError):
+            return -1
+
+    def _nodes(self, wanted: Mapping[int, Identifier], path: tuple[Address, ...]) -> dict[int, Node]:
+        """The nodes of the file entries that are sound where they are, by byte offset.
+
+        They are read many at a time where they lie close.
+        """
+        found: dict[int, Node] = {}
+        size, placed, index = self._space.block_bytes, sorted(wanted), 0
         while index < len(placed):
-            first, last = placed[index][0], index
-            while last < len(placed) and placed[last][0] + size <= first + _WINDOW_BYTES:
-                last += 1
+            first = placed[index]
+            last = bisect_right(placed, first + _WINDOW_BYTES - size, index)
+            length = placed[last - 1] + size - first
             try:
-                window = self.reader.pread(first, placed[last - 1][0] + size - first)
+                window = self.reader.pread(first, length)
             except DamagedError:
                 window = b""  # each on its own
-            for offset, reference, block in placed[index:last]:
-                data = window[offset - first : offset - first + size]
-                entry = entry_at(data, block, reference, offset) if len(data) == size else None
-                if entry and entry.format and entry.strategy != STRATEGY_WRITE_ONCE:
-                    found[reference, block] = self._node(entry, (reference, block), path)
+            if len(window) == length:
+                nodes, others = self._plain.read(window, first, placed[index:last], wanted)
+                found |= nodes
+                for offset in others:
+                    _, _, block, reference = wanted[offset]
+                    entry = entry_at(window[offset - first : offset - first + size], block, reference, offset)
+                    if entry and entry.format and entry.strategy != STRATEGY_WRITE_ONCE:
+                        found[offset] = self._node(entry, (reference, block), path)
             index = last
         return found
 

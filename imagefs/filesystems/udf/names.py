@@ -11,7 +11,7 @@ extension, if there is one of at most five characters. So are `.` and `..`.
 
 import re
 from binascii import crc_hqx
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from imagefs import limits
 from imagefs.nodes import Node
@@ -47,6 +47,21 @@ def name_of(raw: bytes) -> bytes:
     if shown == text and name not in (b".", b"..") and len(name) <= limits.NAME_BYTES:
         return name
     return _marked(shown, b"#%04X" % crc_hqx(raw[1:], 0))
+
+
+def names_of(raws: Sequence[bytes]) -> list[bytes]:
+    """`name_of` for each. All are looked at together, since hardly ever one needs a change."""
+    shown = [raw[1:] for raw in raws]
+    joined = b"/".join(shown)
+    if (
+        joined.isascii()
+        and joined.count(b"/") == len(shown) - 1
+        and 0 not in joined
+        and {raw[:1] for raw in raws} == {b"\x08"}
+        and {b"", b".", b".."}.isdisjoint(shown)
+    ):
+        return shown
+    return [name_of(raw) for raw in raws]
 
 
 def _marked(text: str, mark: bytes) -> bytes:
@@ -85,7 +100,11 @@ def link_target(data: bytes) -> bytes | None:
 
 def unique(entries: Iterable[tuple[bytes, Node]]) -> list[tuple[bytes, Node]]:
     """The entries without those that stand twice; others of one name get a number: `name (2).txt`."""
-    index: dict[bytes, Node] = {}
+    entries = list(entries)
+    index = dict(entries)
+    if len(index) == len(entries):
+        return entries
+    index = {}
     following: dict[bytes, int] = {}
     for name, node in entries:
         if name in index and index[name].ino == node.ino:

@@ -11,30 +11,20 @@ type 1 (6 bytes)                       type 2 (64 bytes)
 `*UDF Sparable Partition`   40 2 packet length (blocks)  42 1 count of tables  44 4 size of each  48 4*4 their sectors
                             table: 16 identifier, 48 2 count, 52 4 sequence number, 56 pairs (block of the partition, sector)
 `*UDF Metadata Partition`   40 4 main file  44 4 mirror file (blocks of the partition)  58 1 flags: bit 0, mirror has a copy
-`*UDF Virtual Partition`    blocks are looked up in the virtual allocation table (VAT), a file whose entry is the last block
-                            that was written
-    VAT of UDF 1.50         LE32 for each block, then 36 bytes: identifier, LE32 block of the VAT before it
-    VAT of UDF 2.00 and up  0 2 length of the header, 4 128 volume identifier (dstring), 132 4 block of the VAT before it,
-                            136 4 files, 140 4 directories, then LE32 for each block
-
-The last block is not known of an image that was padded or lacks run-out blocks: the VAT is sought backwards from the last
-block that holds anything.
+`*UDF Virtual Partition`    blocks are looked up in the virtual allocation table (`vat`)
 """
 
 import struct
-import sys
-from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from imagefs import limits
 from imagefs.errors import DamagedError, UnsupportedError
-from imagefs.filesystems.udf import entries, names, tags
-from imagefs.filesystems.udf.descriptors import Descriptors, PartitionDescriptor, block_at
+from imagefs.filesystems.udf import entries
+from imagefs.filesystems.udf.descriptors import Descriptors, PartitionDescriptor
 from imagefs.filesystems.udf.entries import FileEntry
-from imagefs.filesystems.udf.space import Partition, Space
-from imagefs.readers import Reader
+from imagefs.filesystems.udf.space import ALL_BLOCKS, Partition, Physical, Space
+from imagefs.filesystems.udf.vat import VirtualTable, find_vat, vat_at
 
 _TYPE1 = struct.Struct("<4xH")
 _TYPE2 = struct.Struct("<5x23s10xH")  # identifier, partition number
@@ -42,24 +32,8 @@ _SPARABLE = struct.Struct("<40xHBxI4I")
 _SPARING_TABLE = struct.Struct("<17x23s8xH2xI")  # identifier, count, sequence number
 _SPARING_AT = 56
 _METADATA = struct.Struct("<40xII10xB")
-_VAT2 = struct.Struct("<H2x128sIII")  # header bytes, volume identifier, VAT before, files, directories
-_VAT1_TAIL = struct.Struct("<x23s8xI")  # identifier, VAT before
-_VAT1_NAME = b"*UDF Virtual Alloc Tbl"
 _FREE = 0xFFFF_FFFF
 _UNUSED_PACKET = 0xFFFF_FFF0
-_ALL_BLOCKS = 1 << 32
-
-
-class Physical(Partition):
-    """Block by block as on the medium. Its stated length is not a bound: writers have got it wrong."""
-
-    kind = "physical"
-
-    def __init__(self, start: int, block_bytes: int) -> None:
-        self._start, self._block_bytes = start, block_bytes
-
-    def place(self, block: int, copy: int = 0) -> tuple[int, int]:
-        return (self._start + block) * self._block_bytes, _ALL_BLOCKS
 
 
 class Sparable(Partition):
@@ -77,7 +51,7 @@ class Sparable(Partition):
         if index and block < self._originals[index - 1] + self._packet:
             inside = block - self._originals[index - 1]
             return (self._mapped[index - 1] + inside) * self._block_bytes, self._packet - inside
-        end = self._originals[index] if index < len(self._originals) else _ALL_BLOCKS
+        end = self._originals[index] if index < len(self._originals) else ALL_BLOCKS
         return (self._start + block) * self._block_bytes, end - block
 
 
@@ -129,18 +103,10 @@ class Unknown(Partition):
         raise UnsupportedError(str(self._error))
 
 
-class VirtualTable(NamedTuple):
-    """A virtual allocation table and what else is in it; UDF 1.50 has nothing else."""
-
-    blocks: Sequence[int]
-    label: str = ""
-    files: int | None = None
-    directories: int | None = None
-
-
-def open_partitions(space: Space, volume: Descriptors) -> VirtualTable | None:
+def open_partitions(space: Space, volume: Descriptors, vat_block: int | None = None) -> VirtualTable | None:
     """Fill in the partitions of a space; the virtual allocation table when there is one.
 
+    It is the one at sector `vat_block`, else the newest that belongs to the volume.
     A map that cannot be read gives a partition in which nothing can be, so that the others keep their references. Raises
     DamagedError when the maps themselves are broken.
     """
@@ -157,7 +123,12 @@ def open_partitions(space: Space, volume: Descriptors) -> VirtualTable | None:
             if name == b"*UDF Metadata Partition":
                 space.partitions[reference] = _metadata(space, each, below)
             else:
-                vat = find_vat(space, volume.partitions[number], below)
+                start = volume.partitions[number].start
+                vat = find_vat(space, start) if vat_block is None else vat_at(space, vat_block)
+                if vat is None or vat.partition_start != start:
+                    raise DamagedError(
+                        None, "the virtual allocation table is missing; the disc was perhaps never closed"
+                    )
                 space.partitions[reference] = Virtual(vat.blocks, space.partitions[below])
         except (DamagedError, UnsupportedError) as error:
             space.partitions[reference] = Unknown(error)
@@ -262,64 +233,3 @@ def _extents(space: Space, entry: FileEntry) -> Iterator[tuple[int, int, int]]:
             if total > limits.ALLOCATIONS:
                 raise DamagedError(entry.offset, f"the metadata file has more than {limits.ALLOCATIONS} extents")
         first += left
-
-
-# --- virtual ----------------------------------------------------------------------------------------------------------
-
-
-def find_vat(space: Space, part: PartitionDescriptor, below: int) -> VirtualTable:
-    """The virtual allocation table that was written last. Raises DamagedError when there is none."""
-    size = space.block_bytes
-    last = _last_block(space.reader, size)
-    for place in range(last, max(part.start, last - limits.VAT_BLOCKS) - 1, -1):
-        data = block_at(space.reader, size, place)
-        tag = tags.tag_at(data)
-        if tag.identifier not in entries.HEADER_BYTES or tag.location != place - part.start:
-            continue
-        entry = entries.entry_at(data, tag.location, below, place * size)
-        table = entry and _table_of(space, entry)
-        if table is not None:
-            return table
-    raise DamagedError(last * size, "the virtual allocation table is missing; the disc was perhaps never closed")
-
-
-def _last_block(reader: Reader, block_bytes: int) -> int:
-    """The last block that holds anything, as far as it makes sense to look."""
-    step = 1 << 20
-    end = reader.size
-    for start in range(max(0, end - step), max(0, end - limits.VAT_PADDING_BYTES), -step):
-        try:
-            data = reader.pread(start, min(step, end - start)).rstrip(b"\0")
-        except DamagedError:
-            break
-        if data:
-            return (start + len(data) - 1) // block_bytes
-    return max(0, end // block_bytes - 1)
-
-
-def _table_of(space: Space, entry: FileEntry) -> VirtualTable | None:
-    """The table in a file, None when it is none."""
-    if entry.kind not in (entries.VAT, entries.UNSPECIFIED) or entry.size > 4 * limits.VAT_ENTRIES:
-        return None
-    try:
-        data = space.content(entry).exactly(0, entry.size)
-    except (DamagedError, UnsupportedError):
-        return None
-    if entry.kind == entries.UNSPECIFIED:
-        if len(data) < _VAT1_TAIL.size:
-            return None
-        name, _ = _VAT1_TAIL.unpack_from(data, len(data) - _VAT1_TAIL.size)
-        return VirtualTable(_numbers(data[: -_VAT1_TAIL.size])) if name.startswith(_VAT1_NAME) else None
-    if len(data) < _VAT2.size:
-        return None
-    header, label, _, files, directories = _VAT2.unpack_from(data)
-    if not _VAT2.size <= header <= len(data):
-        return None
-    return VirtualTable(_numbers(data[header:]), names.dstring(label), files, directories)
-
-
-def _numbers(data: bytes) -> "array[int]":
-    found = array("I", data[: len(data) & ~3])
-    if sys.byteorder == "big":
-        found.byteswap()
-    return found

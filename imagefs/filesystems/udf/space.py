@@ -34,6 +34,8 @@ _RECORDED, _NEXT = 0, 3
 _CHAIN_AT, _CHAIN_LENGTH_AT = 24, 20
 _INDIRECT_AT = 36
 _HOLE, _NOWHERE = -1, -2
+ALL_BLOCKS = 1 << 32
+"""More blocks than a partition can have."""
 
 
 class Piece(NamedTuple):
@@ -51,6 +53,8 @@ class Partition(ABC):
     kind: str
     copies: int = 1
     """How many copies of each block there are."""
+    linear: int | None = None
+    """The byte offset of block 0 where all blocks lie one after the other."""
 
     @abstractmethod
     def place(self, block: int, copy: int = 0) -> tuple[int, int]:
@@ -58,6 +62,19 @@ class Partition(ABC):
 
         Raises DamagedError for a block that is nowhere, UnsupportedError for a kind of partition that is not known.
         """
+
+
+class Physical(Partition):
+    """Block by block as on the medium. Its stated length is not a bound: writers have got it wrong."""
+
+    kind = "physical"
+    linear: int
+
+    def __init__(self, start: int, block_bytes: int) -> None:
+        self.linear, self._block_bytes = start * block_bytes, block_bytes
+
+    def place(self, block: int, copy: int = 0) -> tuple[int, int]:
+        return self.linear + block * self._block_bytes, ALL_BLOCKS
 
 
 class Space:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError
 from imagefs.filesystems.udf import names, tags
+from imagefs.filesystems.udf.builds import Build, builds
 from imagefs.filesystems.udf.descriptors import Descriptors, Integrity, find_volume, integrity_of
-from imagefs.filesystems.udf.partitions import VirtualTable, open_partitions
+from imagefs.filesystems.udf.partitions import open_partitions
 from imagefs.filesystems.udf.space import Space
 from imagefs.filesystems.udf.tags import LongAd
+from imagefs.filesystems.udf.vat import VirtualTable
 from imagefs.formats import Candidate
 from imagefs.options import Options
 
@@ -75,14 +77,29 @@ class Volume:
 
 
 def open_volume(candidate: Candidate, options: Options) -> Volume:
-    """The volume of the candidate's session. Raises DamagedError, NotFoundError (a session of a plain image)."""
-    if options.session not in (None, 1) and not candidate.origin:
-        raise NotFoundError(
-            f"session {options.session} cannot be told apart in a UDF image without a table of contents"
-        )
+    """The volume of the candidate's session, in an image without a table of contents that of the session asked for.
+
+    Raises DamagedError, NotFoundError (no such session).
+    """
+    if options.session is None:
+        return volume_at(candidate)
+    found = builds(candidate)
+    if not 1 <= options.session <= len(found):
+        raise NotFoundError(f"there is no session {options.session}; the volume has {len(found)}")
+    return volume_at(candidate, found[options.session - 1])
+
+
+def volume_at(candidate: Candidate, build: Build | None = None) -> Volume:
+    """The volume as it is, or as it was. Raises DamagedError."""
+    if build is not None:
+        candidate = Candidate(candidate.reader, candidate.name, candidate.folder, build.origin)
     found = find_volume(candidate)
     space = Space(candidate.reader, found.block_bytes)
-    virtual = open_partitions(space, found)
+    virtual = open_partitions(space, found, build.vat if build else None)
+    if found.is_virtual and not virtual and build is None:
+        own = [each for each in builds(candidate) if each.origin == candidate.origin and each.vat is not None]
+        if own:  # other sessions follow
+            return volume_at(candidate, own[-1])
     file_set = _file_set(space, found.file_set)
     warnings = tuple(filter(None, (found.remark, "" if virtual else _missing(candidate, found))))
     return Volume(found, space, file_set, integrity_of(candidate.reader, found), virtual, warnings)

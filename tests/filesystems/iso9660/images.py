@@ -1,4 +1,4 @@
-"""What the tests of ISO 9660 share: opening, walking, and asking bsdtar what it sees in an image."""
+"""What the tests of ISO 9660 share beside `tests.filesystems.images`: a careful walk, and what bsdtar sees in an image."""
 
 import hashlib
 import io
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from imagefs.errors import DamagedError
 from imagefs.filesystems.iso9660 import FORMAT
 from imagefs.filesystems.iso9660.filesystem import Iso9660
-from imagefs.formats import Candidate
 from imagefs.nodes import INO_BITS, ROOT_INO, Node
-from imagefs.options import Options
-from imagefs.readers import BytesReader
-from imagefs.sources import open_source
+from tests.filesystems import images
+from tests.filesystems.images import find, names, read
+
+__all__ = ["Seen", "by_bsdtar", "by_source", "find", "names", "opened", "read", "seen", "survives", "walk"]
 
 
 class Seen(NamedTuple):
@@ -30,35 +30,10 @@ class Seen(NamedTuple):
 
 
 def opened(image: Path | bytes, origin: int = 0, **options: object) -> Iso9660:
-    """The volume in a file or in bytes, through the format's own door."""
-    reader = BytesReader(image) if isinstance(image, bytes) else open_source(str(image))
-    candidate = Candidate(reader, origin=origin)
-    assert FORMAT.probe(candidate) is not None
-    filesystem = FORMAT.open(candidate, Options(**options))  # type: ignore[arg-type]
+    """The volume in a file or in bytes."""
+    filesystem = images.opened_by(FORMAT, image, origin, **options)
     assert isinstance(filesystem, Iso9660)
     return filesystem
-
-
-def find(filesystem: Iso9660, path: str) -> Node:
-    """The node at a path, which is there."""
-    node = filesystem.root
-    for part in path.split("/"):
-        child = filesystem.lookup(node, part.encode())
-        assert child is not None, part
-        node = child
-    return node
-
-
-def read(filesystem: Iso9660, path: str) -> bytes:
-    """The content of a file."""
-    reader = filesystem.open(find(filesystem, path))
-    return reader.exactly(0, reader.size)
-
-
-def names(filesystem: Iso9660, path: str = "") -> list[bytes]:
-    """The names in a directory, in its order."""
-    node = find(filesystem, path) if path else filesystem.root
-    return [name for name, _ in filesystem.entries(node)]
 
 
 def walk(filesystem: Iso9660) -> dict[str, Seen]:
@@ -152,37 +127,10 @@ def by_source(top: Path) -> dict[str, Seen]:
 
 
 def survives(image: bytes, **options: object) -> bool:
-    """Walk a damaged image and read at both ends of all files; whether it opens. Only DamagedError may come up."""
+    """Walk a damaged image; whether it opens. Only DamagedError may come up."""
     try:
         filesystem = opened(image, **options)
     except DamagedError:
         return False
-    pending, left = [filesystem.root], 2000
-    while pending and left > 0:
-        try:
-            entries = filesystem.entries(pending.pop())
-        except DamagedError:
-            continue
-        assert len({name for name, _ in entries}) == len(entries)
-        for name, node in entries:
-            left -= 1
-            assert name not in (b"", b".", b"..")
-            assert not {0, 47} & set(name)
-            if node.is_directory:
-                pending.append(node)
-            try:
-                seen_of(filesystem, node)
-            except DamagedError:
-                continue
+    images.walk_damaged(filesystem)
     return True
-
-
-def seen_of(filesystem: Iso9660, node: Node) -> None:
-    filesystem.xattrs(node)
-    if node.is_link:
-        filesystem.readlink(node)
-    elif node.is_file:
-        reader = filesystem.open(node)
-        assert reader.size == node.size
-        for offset in (0, max(0, node.size - 3000)):
-            assert len(reader.pread(offset, 3000)) == min(3000, node.size - offset)

@@ -47,6 +47,22 @@ def test_plain_names(recorded: bytes, normal: bytes, off: bytes) -> None:
     assert names(opened(image, map="off")) == [off]
 
 
+@pytest.mark.parametrize(
+    ("charset", "recorded", "name"),
+    [
+        ("shift_jis", b"\x83e\x83X\x83g.TXT;1", "テスト.txt"),  # its second bytes look like letters
+        ("cp437", b"GR\x9a\xe1E.;1", "grÜße"),
+        ("mac_roman", b"\x83.;1", "É"),
+        ("cp1251", b"\xcc\xc8\xd0;1", "МИР"),
+        ("cp437", "ÜBER.TXT;1".encode(), "Über.txt"),  # UTF-8 stays what it is
+        ("ascii", b"\xfc.;1", "\udcfc"),  # in neither: as it is
+    ],
+)
+def test_plain_names_in_other_character_sets(charset: str, recorded: bytes, name: str) -> None:
+    image = plain(record(recorded, 30, 0))
+    assert names(opened(image, iocharset=charset)) == [name.encode("utf-8", "surrogateescape")]
+
+
 def test_the_names_of_acorn() -> None:
     def acorn(load: int, attributes: int) -> bytes:
         return (b"ARCHIMEDES" + struct.pack("<III", load, 0, attributes)).ljust(32, b"\0")
