@@ -113,11 +113,17 @@ class Format:
     open: Callable[[Candidate, Options], Any]
     extensions: tuple[str, ...] = ()
     mime: tuple[str, ...] = ()
+    magic: tuple[tuple[int, bytes], ...] = ()
+    """(offset, bytes) that stand at the start of such files, any of them, for the type databases of desktops; offsets are
+    small, because a desktop reads that far into every file it looks at."""
     reads: str = ""
     lacks: str = ""
     trees: tuple[str, ...] = ()
     """Of a file system that may share its volume with others, which describe the same files: the trees it may show, the
     richest first, as `-o tree=` names them."""
+    states: Callable[[Candidate], Sequence[str]] | None = None
+    """Of a file system whose volumes keep earlier states: their names, `session1` or `build1` and so on, the oldest first,
+    as `-o session=` counts them; none where there is one state alone. Raises ImageError, OSError."""
     describes: tuple[str, ...] = ()
     """Extensions of data files that a descriptor of this format may stand beside (cue: bin, img ...)."""
     parts: Callable[[Candidate], Sequence[str]] | None = None

@@ -1,22 +1,24 @@
 """From a path to an Image, layer by layer: source, wrappers, container, volumes, file systems, tree."""
 
 import contextlib
-import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from imagefs import limits
 from imagefs.disc import Disc, Track
-from imagefs.disc.wav import wav_of
 from imagefs.errors import DamagedError, ImageError, NotAnImageError, NotFoundError, UsageError, message_of
 from imagefs.formats import Answer, Candidate, Format, Layer, formats, matches
-from imagefs.nodes import FileSystem, Node
+from imagefs.lazy import cached_property
+from imagefs.nodes import BootImage, FileSystem, Node
 from imagefs.options import Options
 from imagefs.readers import Reader
 from imagefs.sources import FileSource, Folder, open_source, open_split
-from imagefs.tree import richest, show
+from imagefs.tree import MOST_MEMBERS, RICHNESS, Content, LazyFolder, Shown, arrange, richest, show
+from imagefs.tree.audio import AudioFiles
+from imagefs.tree.meta import META_NAME, meta_files
 from imagefs.volumes import Volume
 
 
@@ -32,6 +34,8 @@ class Image:
         self.answers: list[Answer] = [] if answers is None else answers
         self.warnings: list[str] = []
         self.steps: list[Format] = []
+        self._unused: ImageError | OSError | None = None
+        """Why a descriptor beside the file is not used."""
         self._folder = Folder(os.path.dirname(os.path.abspath(path)))
         try:
             self.content: Reader | Disc = self._open()
@@ -74,6 +78,7 @@ class Image:
                         return self._unwrap(Candidate(self._folder.open(other), other, self._folder))
                     except (ImageError, OSError) as error:
                         self.warnings.append(f"{other} beside it is not used: {message_of(error)}")
+                        self._unused = self._unused or error
                         self.steps = steps
         return None
 
@@ -91,20 +96,31 @@ class Image:
         """Take off wrappers and containers until none fits. A format that matches and fails raises its own error."""
         for _ in range(limits.NESTING_DEPTH):
             found = matches(candidate, Layer.WRAPPER, self.answers) or matches(candidate, Layer.CONTAINER, self.answers)
-            if not found:
+            entry = found[0][1] if found else None
+            if not self.steps and (entry is None or entry.name == "raw"):
+                self._warn_of_name(candidate)
+            if entry is None:
                 return candidate.reader
-            entry = found[0][1]
             opened = self._open_format(entry, candidate)
             self.steps.append(entry)
             if isinstance(opened, Disc):
                 self.warnings += opened.warnings
-                return opened
+                return opened.with_swapped_audio() if self.options.swap_audio else opened
             candidate = Candidate(opened, candidate.name.rpartition(".")[0] or candidate.name, self._folder)
         raise DamagedError(None, f"more than {limits.NESTING_DEPTH} images lie inside each other")
 
-    def _open_format(self, entry: Format, candidate: Candidate) -> Any:
+    def _warn_of_name(self, candidate: Candidate) -> None:
+        """What has a format's name and not its marks is perhaps a part of such an image: it is read, with a word."""
+        every = (*formats(Layer.WRAPPER), *formats(Layer.CONTAINER))
+        meant = [entry for entry in every if candidate.extension in entry.extensions]
+        if meant and not any(entry.name == "raw" for entry in meant):
+            self.warnings.append(
+                f"by its name it is {meant[0].title}, but has no mark of one (is it cut off?); it is read as plain sectors"
+            )
+
+    def _open_format(self, entry: Format, candidate: Candidate, options: Options | None = None) -> Any:
         try:
-            return entry.open(candidate, self.options)
+            return entry.open(candidate, options or self.options)
         except ImageError as error:
             for index, answer in enumerate(self.answers):
                 if answer.format is entry and answer.candidate == candidate.name and answer.match:
@@ -123,20 +139,29 @@ class Image:
         """The decoded sectors of the whole image, as `cat --raw` writes them."""
         return self.content.raw if isinstance(self.content, Disc) else self.content
 
-    @functools.cached_property
+    @cached_property
     def volumes(self) -> Sequence[Volume]:
         """The places that may hold a file system, those of the newest session first."""
         if not isinstance(self.content, Disc):
-            return (Volume(1, self.content),)
-        space = self.content.space
+            return self._parts_of(self.content)
         found = []
         for session in reversed(self.content.sessions):
+            space = self.content.space_until(session.number)
             for track in session.tracks:
                 if track.is_data and track.length > 0:
                     found.append(Volume(track.number, space, track.start * 2048, track.mode, session.number))
         return tuple(found)
 
-    @functools.cached_property
+    def _parts_of(self, content: Reader) -> Sequence[Volume]:
+        """The partitions of a flat image, or all of it as one volume."""
+        candidate = Candidate(content, "", self._folder)
+        found = matches(candidate, Layer.VOLUME, self.answers)
+        if not found:
+            return (Volume(1, content),)
+        parts: Sequence[Volume] = self._open_format(found[0][1], candidate)
+        return parts
+
+    @cached_property
     def filesystems(self) -> Sequence[tuple[Volume, FileSystem]]:
         """The volumes that hold a file system, opened; of several sessions, the newest that has one (or `-o session=`).
 
@@ -166,14 +191,17 @@ class Image:
         """The areas of a GD-ROM are discs of their own; the sessions of other discs are states of one."""
         return self.disc is not None and self.disc.medium == "GD-ROM"
 
+    @property
+    def _has_table(self) -> bool:
+        """Whether a table of contents tells the sessions; `-o session=` then means those, else states of a volume."""
+        return self.disc is not None and len(self.disc.sessions) > 1
+
     def _wanted_volumes(self) -> Sequence[Volume]:
         options, volumes = self.options, self.volumes
-        if options.session is not None and isinstance(self.content, Disc) and len(self.content.sessions) > 1:
+        if options.session is not None and self.disc is not None and self._has_table:
+            if options.session not in [session.number for session in self.disc.sessions]:
+                raise UsageError(f"there is no session {options.session}; the disc has {len(self.disc.sessions)}")
             volumes = [v for v in volumes if v.session == options.session]
-            if not volumes:
-                raise UsageError(
-                    f"there is no session {options.session} with data; the disc has {len(self.content.sessions)}"
-                )
         if options.volume is not None:
             volumes = [v for v in volumes if v.number == options.volume]
             if not volumes:
@@ -181,13 +209,23 @@ class Image:
                 raise UsageError(f"there is no volume {options.volume}; there are: {numbers}")
         return volumes
 
-    def open_filesystem(self, volume: Volume) -> FileSystem | None:
-        """The richest tree of a volume, None when nothing recognises it."""
+    @property
+    def _volume_options(self) -> Options:
+        """The options for what is in a volume."""
+        return replace(self.options, session=None) if self._has_table else self.options
+
+    def _probe_volume(self, volume: Volume) -> tuple[Candidate, list[Format]]:
+        """The volume as a candidate, and what it holds: one file system, or several that describe the same files."""
         candidate = Candidate(volume.reader, "", None, volume.origin)
         found = [entry for _, entry in matches(candidate, Layer.FILESYSTEM, self.answers)]
+        return candidate, [entry for entry in found if entry.trees] if found and found[0].trees else found[:1]
+
+    def open_filesystem(self, volume: Volume) -> FileSystem | None:
+        """The richest tree of a volume, None when nothing recognises it."""
+        candidate, found = self._probe_volume(volume)
         if found and found[0].trees:
-            return self._open_richest([entry for entry in found if entry.trees], candidate)
-        opened: FileSystem | None = self._open_format(found[0], candidate) if found else None
+            return self._open_richest(found, candidate)
+        opened: FileSystem | None = self._open_format(found[0], candidate, self._volume_options) if found else None
         return opened
 
     def _open_richest(self, sides: Sequence[Format], candidate: Candidate) -> FileSystem:
@@ -200,30 +238,167 @@ class Image:
         failed: list[tuple[Format, ImageError]] = []
         for entry in wanted:
             try:
-                opened.append(self._open_format(entry, candidate))
+                opened.append(self._open_format(entry, candidate, self._volume_options))
             except ImageError as error:
                 failed.append((entry, error))
         return richest(opened, failed)
 
-    @property
-    def audio(self) -> list[Track]:
-        """The audio tracks that hold anything."""
-        return [t for t in self.disc.tracks if not t.is_data and t.length > 0] if self.disc else []
+    # --- all of it at once ------------------------------------------------------------------------------------------
 
-    @functools.cached_property
+    @cached_property
+    def all_trees(self) -> Sequence[Shown]:
+        """Every tree of every state of every volume (or of those that the options choose), opened.
+
+        What cannot be opened is a warning. Raises the first error when nothing can. Of more than MOST_MEMBERS the newest.
+        """
+        shown: list[Shown] = []
+        failed: list[ImageError] = []
+        for volume in sorted(self._wanted_volumes(), key=lambda volume: (volume.session, volume.number)):
+            candidate, found = self._probe_volume(volume)
+            for entry in found:
+                for state, options in self._states(entry, candidate, failed):
+                    for filesystem in self._trees(entry, candidate, options, failed):
+                        shown.append(Shown(volume.number, filesystem, volume.session, state))
+        self.warnings += [message_of(error) for error in failed]
+        if not shown and failed:
+            raise failed[0]
+        if not shown and self.options.tree is not None:
+            raise NotFoundError(f"no tree={self.options.tree} is found in it")
+        if len(shown) > MOST_MEMBERS:
+            self.warnings.append(f"of its {len(shown)} trees the newest {MOST_MEMBERS} are shown")
+        shown = shown[-MOST_MEMBERS:]
+        self.warnings += [line for each in shown for line in each.filesystem.warnings]
+        return shown
+
+    def _states(self, entry: Format, candidate: Candidate, failed: list[ImageError]) -> Sequence[tuple[str, Options]]:
+        """The names of the states of a volume, and the options that open them."""
+        options = self._volume_options
+        if options.session is not None or entry.states is None:
+            return [("", options)]
+        try:
+            names = entry.states(candidate)
+        except ImageError as error:
+            failed.append(error)
+            names = []
+        return [(name, replace(options, session=number)) for number, name in enumerate(names, 1)] or [("", options)]
+
+    def _trees(
+        self, entry: Format, candidate: Candidate, options: Options, failed: list[ImageError]
+    ) -> Iterator[FileSystem]:
+        """The trees of one state of a volume that can be opened."""
+        if options.tree is not None and options.tree not in entry.trees:
+            return
+        try:
+            first: FileSystem = self._open_format(entry, candidate, options)
+        except ImageError as error:
+            failed.append(error)
+            return
+        if options.tree is not None or not first.trees:
+            yield first
+            return
+        for tree in first.trees:
+            try:
+                yield first if tree == first.tree else self._open_format(entry, candidate, replace(options, tree=tree))
+            except ImageError as error:
+                failed.append(error)
+
+    def trees_of(self, volume: Volume) -> tuple[list[str], list[str]]:
+        """(the trees that a volume has, the richest first; its states, the oldest first), as far as they can be opened."""
+        candidate, found = self._probe_volume(volume)
+        options = replace(self._volume_options, tree=None)
+        trees: list[str] = []
+        states: list[str] = []
+        for entry in found:
+            with contextlib.suppress(ImageError):
+                filesystem: FileSystem = self._open_format(entry, candidate, options)
+                trees += filesystem.trees or ([filesystem.tree] if filesystem.tree else [])
+                states += () if entry.states is None else entry.states(candidate)
+        return sorted(trees, key=lambda tree: RICHNESS.index(tree) if tree in RICHNESS else len(RICHNESS)), states
+
+    # --- the tree ---------------------------------------------------------------------------------------------------
+
+    def _audio(self) -> Mapping[int, Sequence[Track]]:
+        """The audio tracks that hold anything, by session; of the one that is asked for."""
+        if self.disc is None or self.options.volume is not None:
+            return {}
+        wanted = self.options.session if self._has_table else None
+        return {
+            session.number: [track for track in session.tracks if not track.is_data and track.length > 0]
+            for session in self.disc.sessions
+            if wanted in (None, session.number)
+        }
+
+    @cached_property
     def tree(self) -> FileSystem:
         """What a mount shows. Raises NotAnImageError when nothing in the image can be shown."""
-        volumes = [(volume.number, filesystem) for volume, filesystem in self.filesystems]
-        extras = {}
-        if self.options.layout != "flat" and self.options.volume is None:
-            extras = {b"track%02d.wav" % track.number: wav_of(track.user) for track in self.audio}
-        if not volumes and not extras:
-            raise NotAnImageError(self._why_nothing())
-        return show(volumes, extras, self.options.layout, self.source.mtime)
+        extras: dict[bytes, Content] = {META_NAME: self._meta_folder()} if self.options.meta else {}
+        if self.options.layout == "tree":
+            return self._arranged(extras)
+        volumes = [Shown(volume.number, filesystem, volume.session) for volume, filesystem in self.filesystems]
+        files: Mapping[bytes, Reader] = {}
+        if self.disc is not None and (self.options.layout != "flat" or not volumes):
+            tracks = [track for each in self._audio().values() for track in each]
+            audio = AudioFiles(self.disc, tracks, self.options.audio)
+            files = audio.plain() if volumes else audio.titled()
+        self._refuse_nothing(bool(volumes or files))
+        return show(volumes, {**files, **extras}, self.options.layout, self.source.mtime)
+
+    def _arranged(self, extras: Mapping[bytes, Content]) -> FileSystem:
+        shown, audio = self.all_trees, {}
+        if self.disc is not None:
+            for session, tracks in self._audio().items():
+                audio[session] = AudioFiles(self.disc, tracks, self.options.audio).titled()
+        self._refuse_nothing(bool(shown or any(audio.values())))
+        return arrange(shown, audio, extras, self.source.mtime)
+
+    def _meta_folder(self) -> LazyFolder:
+        from imagefs.describe import (
+            facts_of,
+            json_of,
+        )  # here, since a mount may later not open a file that is no image's
+
+        def make() -> Mapping[bytes, Content]:
+            return meta_files(json_of(facts_of(self)[0]), self.disc, self._boot_images(), self._unknown_volumes)
+
+        return LazyFolder(make)
+
+    def _boot_images(self) -> list[BootImage]:
+        """Those of the volumes that are shown, whichever of their sides is."""
+        found: list[BootImage] = []
+        for volume in self._shown_volumes():
+            candidate, entries = self._probe_volume(volume)
+            for entry in entries:
+                with contextlib.suppress(ImageError):
+                    filesystem = self._open_format(entry, candidate, replace(self._volume_options, tree=None))
+                    found += filesystem.boot_images()
+        return found
+
+    def _shown_volumes(self) -> Sequence[Volume]:
+        try:
+            return [volume for volume, _ in self.filesystems]
+        except ImageError:
+            return []
+
+    def _unknown_volumes(self) -> list[int]:
+        """The numbers of the volumes in which no file system is known."""
+        return [volume.number for volume in self.volumes if not self._probe_volume(volume)[1]]
+
+    def _refuse_nothing(self, there_is_something: bool) -> None:
+        """Raise NotAnImageError for an image without content; with `-o meta` the tracks of a disc are content."""
+        if not there_is_something and not (self.options.meta and self.disc is not None and self.disc.tracks):
+            raise self._unused or NotAnImageError(self._why_nothing())
 
     def _why_nothing(self) -> str:
         if self.steps and self.steps[-1].name != "raw":
             return f"it is {self.steps[-1].title}, but no file system that imagefs reads is in it"
+        extension = self.path.rpartition(".")[2].lower()
+        partners = [entry.extensions[0] for entry in formats(Layer.CONTAINER) if extension in entry.describes]
+        if partners and extension != "iso":
+            ends = " or ".join(f".{end}" for end in partners)
+            return (
+                f"nothing in it is known to imagefs; if it is the data of an image, put its {ends} beside it "
+                f"(looked in {self._folder.path})"
+            )
         return "nothing in it is known to imagefs; `imagefs info --why` tells what was tried"
 
     # --- use --------------------------------------------------------------------------------------------------------

@@ -48,6 +48,12 @@ DECODER_BYTES = 96 << 20
 DIRECTORY_BYTES = 64 << 20
 """One directory: about 400,000 Rock Ridge entries; also at most the image's size."""
 
+PATH_TABLE_BYTES = 16 << 20
+"""A path table: 65535 directories with names of 221 bytes are all that its 16-bit numbers can tell."""
+
+RECOVERED_DIRECTORIES = 4096
+"""Subdirectories of one damaged directory that are sought by the path table: each costs a read."""
+
 DIRECTORY_DEPTH = 1000
 """A path of 4096 bytes cannot be deeper than 2048."""
 
@@ -149,3 +155,9 @@ BROKEN_PIECES = 1024
 
 WINDOW_BYTES = 128 << 20
 """What a decoder of zstd may look back: the most that `zstd --long` needs and the program itself accepts unasked."""
+
+AUDIO_FRAMES = 1 << 20
+"""Frames of one MP3 file: 7 hours, a disc has 80 minutes; the place of each is kept in 8 bytes."""
+
+TABLED_INODES = 1 << 20
+"""Inodes of one image of a library whose numbers do not fit beside the image's: a table of 100 MiB."""

@@ -61,6 +61,13 @@ class Usage(NamedTuple):
     files: int = 0
 
 
+class BootImage(NamedTuple):
+    """What a firmware of that platform ("bios", "efi" ...) starts from a disc."""
+
+    platform: str
+    content: Reader
+
+
 class FileSystem(ABC):
     """A tree of nodes. Names are bytes without `/` and NUL, never empty, `.` or `..`, at most 255, unique in a directory.
 
@@ -70,6 +77,7 @@ class FileSystem(ABC):
 
     kind: str  # "iso9660", as blkid names it
     tree: str = ""  # which of several trees of one volume: "rr", "joliet", "iso", "evd", "udf"
+    trees: Sequence[str] = ()  # all that the volume has of them, the richest first; `-o tree=` opens another
     label: str  # as the volume says, may be empty
     uuid: str | None = None  # as blkid shows it
     root: Node  # its ino is ROOT_INO
@@ -116,6 +124,10 @@ class FileSystem(ABC):
     @abstractmethod
     def usage(self) -> Usage:
         """Sizes of the volume."""
+
+    def boot_images(self) -> Sequence[BootImage]:
+        """The boot images of the volume, in the order of its catalog; their content may be in no file."""
+        return ()
 
     def details(self) -> Mapping[str, Any]:
         """What `info` shows besides: labels, dates, boot entries; values that JSON can hold, keys that stay."""

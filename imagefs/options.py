@@ -13,9 +13,25 @@ from imagefs.errors import UsageError
 TREES = ("rr", "joliet", "evd", "iso", "udf", "hfs")
 LAYOUTS = ("auto", "flat", "tree")
 MAPS = ("normal", "off", "acorn")
+AUDIO = ("wav", "flac")
 ENGINES = ("direct", "pyfuse3")
 MOST_THREADS = 64
 """Serving threads of one mount: beyond the number of processors they gain nothing."""
+OF_THE_MOUNT = (
+    "uid",
+    "gid",
+    "umask",
+    "fmask",
+    "dmask",
+    "allow_other",
+    "noexec",
+    "engine",
+    "threads",
+    "sandbox",
+    "run_as",
+)
+"""Options of a mount as a whole; the others are about one image."""
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +45,9 @@ class Options:
     session: int | None = None  # the number of the session to show
     map: str = "normal"  # plain ISO 9660 names: lower case without ;1, as stored, or with Acorn's types
     iocharset: str | None = None  # Python codec for names that are not Unicode in the image
+    audio: str = "wav"  # one of AUDIO
+    swap_audio: bool = False  # exchange the bytes of every audio sample: a dump in the wrong byte order
+    meta: bool = False  # show .imagefs as well
     # who may see it
     uid: int | None = None
     gid: int | None = None
@@ -40,6 +59,8 @@ class Options:
     # how it is mounted
     engine: str = "direct"  # one of ENGINES
     threads: int = 2  # serving threads of the direct engine
+    sandbox: bool | None = None  # whether what parses is confined; None: as far as the system can
+    run_as: int | None = None  # whom a mount made by root is served as; None: nobody
 
     @property
     def file_mask(self) -> int:
@@ -131,9 +152,14 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "tree": (_one_of(TREES), "|".join(TREES), "which of a disc's trees is shown (default: the richest)"),
     "layout": (_one_of(LAYOUTS), "|".join(LAYOUTS), "one volume at the root, or each in its folder"),
     "volume": (_positive, "N", "show only volume N"),
-    "session": (_positive, "N", "show session N of a multi-session disc"),
+    "session": (_positive, "N", "show session N of a multi-session disc, or build N of a write-once UDF disc"),
     "map": (_map, "normal|off|acorn", "how plain ISO 9660 names are shown"),
     "iocharset": (_codec, "NAME", "character set of names that are not Unicode in the image"),
+    "audio": (
+        _one_of(AUDIO),
+        "|".join(AUDIO),
+        "audio tracks as WAV, or as FLAC with tags (of the same size: not packed)",
+    ),
     "uid": (_user, "N|NAME", "owner of every file"),
     "gid": (_group, "N|NAME", "group of every file"),
     "umask": (_octal, "OCTAL", "permission bits to take away from everything"),
@@ -141,10 +167,15 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "dmask": (_octal, "OCTAL", "permission bits to take away from directories"),
     "engine": (_one_of(ENGINES), "|".join(ENGINES), "who speaks to the kernel"),
     "threads": (_threads, "N", "serving threads of the direct engine (default 2)"),
+    "run_as": (_user, "N|NAME", "the user that a mount made by root is served as (default: nobody)"),
 }
 _FLAGS = {
+    "swap_audio": ("swap_audio", "audio in the other byte order, for a dump that is only noise"),
+    "meta": ("meta", "a folder .imagefs with what info tells, boot images, raw tracks, subchannel, CD-TEXT"),
     "allow_other": ("allow_other", "let other users in (fuse.conf must allow it)"),
     "noexec": ("noexec", "programs in the image cannot be started"),
+    "sandbox": ("sandbox", "what reads the image is confined (the default)"),
+    "nosandbox": ("sandbox", "what reads the image has all rights of who mounts"),
 }
 _HARMLESS = """
 ro rw nodev nosuid dev suid exec defaults auto noauto user users
@@ -184,19 +215,28 @@ def is_known(word: str) -> bool:
     return name in _VALUES or word in _FLAGS or name in HARMLESS or name.startswith(("x-", "X-")) or name == "comment"
 
 
-def parse(texts: Iterable[str]) -> Options:
-    """The options in one or more `-o` arguments; later words win. Raises UsageError that names the word."""
+def bytes_of(text: str) -> int:
+    """64M, 1GiB, 4096: a size in bytes, units are powers of 1024. Raises ValueError."""
+    digits = text.rstrip("kKmMgGiIbB")
+    unit = text[len(digits) :].lower().removesuffix("b").removesuffix("i")
+    if not (digits.isascii() and digits.isdigit()) or unit not in _UNITS:
+        raise ValueError("bytes, or a number with K, M or G")
+    return int(digits) * _UNITS[unit]
+
+
+def parse(texts: Iterable[str], defaults: Options = Options()) -> Options:
+    """The options in one or more `-o` arguments, over `defaults`; later words win. Raises UsageError that names the word."""
     values: dict[str, Any] = {}
     for word in (word for text in texts for word in split_words(text)):
         if not is_known(word):
             raise UsageError(f"option {word!r} is not known; see imagefs mount --help")
         name, _, value = word.partition("=")
         if word in _FLAGS:
-            values[_FLAGS[word][0]] = True
+            values[_FLAGS[word][0]] = not word.startswith("nos")
         elif name in _VALUES:
             parser, takes, _ = _VALUES[name]
             try:
                 values[name] = parser(value)
             except ValueError:
                 raise UsageError(f"option {name}={value!s} is not understood: it takes {takes}") from None
-    return Options(**values)
+    return dataclasses.replace(defaults, **values)

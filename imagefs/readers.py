@@ -227,7 +227,7 @@ def slice_of(base: Reader, start: int, size: int) -> Reader:
 
 @functools.lru_cache(32)
 def _user_data(stride: int, user_bytes: int) -> tuple[slice, ...]:
-    """Where the user data of sectors in a row lie, from those of the first. Made once: slices cost as much as what they cut."""
+    """Where the user data of sectors in a row lie, from those of the first. Made once: a slice costs as much as its cut."""
     return tuple(slice(at, at + user_bytes) for at in range(0, MAX_VIEWS * stride, stride))
 
 
@@ -271,15 +271,21 @@ class SectorReader(Reader):
         return data if len(data) == length else data[skip : skip + length]
 
     def runs(self, offset: int, length: int) -> Iterator[Run]:
-        first, _, skip, length = self._stored(offset, length)
-        at = self.start + first * self.stride + self.user_offset + skip
-        piece = self.user_bytes - skip
-        while length > 0:
-            piece = min(piece, length)
-            yield from slice_of(self.base, at, piece).runs(0, piece)
-            length -= piece
-            at += self.stride - skip
-            piece, skip = self.user_bytes, 0
+        """Data of several sectors is PACKED, since it lies in pieces; so a run is as long as the stored one below it."""
+        first, sectors, skip, length = self._stored(offset, length)
+        user, stride = self.user_bytes, self.stride
+        at = self.start + first * stride + self.user_offset
+        if sectors == 1:
+            yield from SliceReader(self.base, at + skip, length).runs(0, length)
+            return
+        reached, done, stored = 0, skip, 0
+        for run in SliceReader(self.base, at, sectors * stride).runs(0, sectors * stride if sectors else 0):
+            stored += run.length
+            sector, inside = divmod(stored, stride)
+            reached = min(sector * user + min(inside, user), skip + length)
+            if reached > done:
+                yield Run(RunKind.PACKED if run.kind is RunKind.DATA else run.kind, reached - done)
+                done = reached
 
     def views(self, offset: int, length: int) -> list[memoryview] | None:
         first, sectors, skip, length = self._stored(offset, length)

@@ -2,7 +2,8 @@
 
 CORPUS is a folder of packs, with the checker in `../check/fidelity.py`. Discs are mounted, extracted and decoded; of disk
 images, which imagefs does not read, it is only seen that they do no harm. Failures that `tests/corpus_known.txt` excuses are
-counted, all others are shown. Everything is in build/corpus-*.log and .json. The exit status is 1 when one is not excused.
+counted, all others are shown. Then the sizes of all files on all discs are checked (`tools/sizes.py`). Everything is in
+build/corpus-*.log and .json. The exit status is 1 when something is wrong that is not excused.
 """
 
 import json
@@ -47,6 +48,8 @@ def main() -> int:
         return 0
     BUILD.mkdir(exist_ok=True)
     statuses = [run_pass(corpus.resolve(), *each) for each in PASSES]
+    sizes = [sys.executable, "tools/sizes.py", str(corpus), str(BUILD / "corpus")]
+    statuses.append(subprocess.run(sizes, check=False).returncode)
     return int(any(statuses))
 
 

@@ -1,19 +1,18 @@
 """Tell what an image is: its files, formats, tracks, volumes, labels and dates.
 
 Works also for what cannot be mounted; the exit status then says so. --why adds what every probe answered.
-Addresses are sectors: track lengths are minutes:seconds:frames, 75 frames a second.
+Addresses and lengths of tracks are sectors, and the same as minutes:seconds:frames (75 frames a second; LBA 0 is 00:02:00).
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from imagefs.cli.common import add_image_arguments, opened
-from imagefs.cli.describe import Facts, answers_of, facts_of
-from imagefs.cli.output import printable, write
+from imagefs.cli.output import printable, stdout, write
 from imagefs.cli.progress import size_text
-from imagefs.errors import ImageError, message_of
+from imagefs.describe import Facts, answers_of, facts_of, facts_of_failure, json_of
+from imagefs.errors import ImageError
 from imagefs.formats import Answer
 
 _WIDTH = 10
@@ -32,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
         with opened(args) as image:
             facts, failure = facts_of(image)
     except ImageError as error:
-        facts, failure = {"path": args.image, "error": message_of(error)}, error
+        facts, failure = facts_of_failure(args.image, error, answers), error
     if args.why:
         facts["probes"] = answers_of(answers)
     if args.json:
-        write(json.dumps(facts, indent=1) + "\n")
+        stdout().write(json_of(facts))
     else:
         write("".join(printable(line) + "\n" for line in text_of(facts)))
     if failure is not None:
@@ -56,6 +55,8 @@ def text_of(facts: Facts) -> Iterator[str]:
         yield _line("content", _size(facts["size"]))
     if facts.get("disc"):
         yield from _disc_lines(facts["disc"])
+    for entry in facts.get("recognised", ()):
+        yield _line("recognised", f"{entry['title']}: {entry['reason']}")
     for volume in facts.get("volumes", ()):
         yield from _volume_lines(volume)
     for warning in facts.get("warnings", ()):
@@ -67,15 +68,25 @@ def _disc_lines(disc: Facts) -> Iterator[str]:
     yield _line("disc", ", ".join(filter(None, (disc["medium"], *_names(disc)))))
     if disc["catalog"]:
         yield _line("catalog", disc["catalog"])
-    yield _line("", "session  track  mode          start   sectors     length")
+    yield _line("", f"{_HEADINGS}  flags, title")
     for session in disc["sessions"]:
         for track in session["tracks"]:
-            words = (*track["flags"], track["isrc"], *_names(track))
-            yield _line(
-                "",
-                f"{session['number']:7}  {track['number']:5}  {track['mode']:10} {track['start']:8}  {track['length']:8}"
-                f"  {_clock(track['length']):>9}  {' '.join(filter(None, words))}".rstrip(),
-            )
+            yield _line("", _track_line(session["number"], track))
+        yield _line(
+            "", f"{session['number']:7}  {'out':>5}  {'':10}  {session['lead_out']:8}  {session['lead_out_msf']:>9}"
+        )
+
+
+_HEADINGS = f"session  track  mode        {'start':>8}  {'msf':>9}  {'sectors':>8}  {'length':>9}  pregap  {'isrc':12}"
+
+
+def _track_line(session: int, track: Facts) -> str:
+    words = (*track["flags"], *(["subchannel"] if track["subchannel"] else ()), *_names(track))
+    cells = (
+        f"{session:7}  {track['number']:5}  {track['mode']:10}  {track['start']:8}  {track['start_msf']:>9}",
+        f"{track['length']:8}  {track['length_msf']:>9}  {track['pregap']:6}  {track['isrc']:12}  {' '.join(words)}",
+    )
+    return "  ".join(cells).rstrip()
 
 
 def _volume_lines(volume: Facts) -> Iterator[str]:
@@ -88,6 +99,10 @@ def _volume_lines(volume: Facts) -> Iterator[str]:
     yield _line(f"volume {volume['number']}", f"{filesystem['kind']}{tree}{label}, {_size(filesystem['size'])}")
     if filesystem["uuid"]:
         yield _line("", f"uuid: {filesystem['uuid']}")
+    if volume["trees"] != filesystem["details"].get("trees", volume["trees"]):
+        yield _line("", f"all trees: {', '.join(volume['trees'])}")
+    if volume["states"]:
+        yield _line("", f"states: {', '.join(volume['states'])}")
     for key, value in filesystem["details"].items():
         yield from (_line("", line) for line in _detail_lines(key.replace("_", " "), value))
 
@@ -100,7 +115,9 @@ def _detail_lines(key: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         yield f"{key}: {', '.join(map(str, value))}"
     elif isinstance(value, dict):
-        yield f"{key}: {', '.join(f'{name} {item}' for name, item in value.items() if item not in (None, ''))}"
+        known = [f"{name} {item}" for name, item in value.items() if item not in (None, "")]
+        if known:
+            yield f"{key}: {', '.join(known)}"
     elif value not in (None, ""):
         yield f"{key}: {value}"
 
@@ -122,9 +139,3 @@ def _names(facts: Facts) -> tuple[str, ...]:
 
 def _size(count: int) -> str:
     return f"{count} bytes" if count < 1024 else f"{size_text(count)} ({count} bytes)"
-
-
-def _clock(sectors: int) -> str:
-    """Sectors as minutes:seconds:frames."""
-    minutes, frames = divmod(sectors, 75 * 60)
-    return f"{minutes:02}:{frames // 75:02}:{frames % 75:02}"

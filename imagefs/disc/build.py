@@ -12,23 +12,24 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.disc.address import first_lba
 from imagefs.disc.layouts import Layout, Peek, by_sync, by_volume, header_lba, is_scrambled, layout_of
-from imagefs.disc.model import MAX_TRACK, Session, Track, TrackKind
+from imagefs.disc.model import MAX_TRACK, SUBCHANNEL_BYTES, Session, Track, TrackKind
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.readers import Reader, slice_of
 
-SUBCHANNEL_BYTES = 96
-"""P to W of one sector."""
-
 
 class Stored(NamedTuple):
-    """`sectors` of `layout` from byte `offset` of `reader`, of which the first `pregap` lie before index 1."""
+    """`sectors` of `layout` from byte `offset` of `reader`, of which the first `pregap` lie before index 1.
+
+    `subchannel` has 96 bytes for each of them, where it lies apart from the sectors.
+    """
 
     reader: Reader
     layout: Layout
     offset: int
     sectors: int
     pregap: int = 0
+    subchannel: Reader | None = None
 
 
 def layout_with_subchannel(kind: TrackKind, sector_bytes: int) -> Layout | None:
@@ -120,6 +121,7 @@ class DiscBuilder:
             title=words.get("title", ""),
             performer=words.get("performer", ""),
             indexes=indexes,
+            apart=stored.subchannel,
         )
         if track.is_data:
             track = self._placed(track)
@@ -139,7 +141,7 @@ class DiscBuilder:
 
     def _checked(self, number: int, stored: Stored) -> Stored:
         """With a count that is possible, and the layout that the sectors have."""
-        reader, layout, offset, count, pregap = stored
+        reader, layout, offset, count, pregap, subchannel = stored
         size = layout.sector_bytes
         offset = min(offset, reader.size)  # one of 64 bits may be more than a file can have
         there = max(0, reader.size - offset) // size
@@ -157,7 +159,7 @@ class DiscBuilder:
             layout = seen
         if layout.kind is not TrackKind.AUDIO and is_scrambled(Candidate(reader).at(begin, 16)):
             raise UnsupportedError(f"scrambled sectors in track {number}; dump the disc descrambled")
-        return Stored(reader, layout, offset, count, pregap)
+        return Stored(reader, layout, offset, count, pregap, subchannel)
 
     def _placed(self, track: Track) -> Track:
         """The data track where its own volume says it is, as long as that is free."""

@@ -56,12 +56,23 @@ def texts(packs: bytes) -> dict[int, dict[str, str]]:
     return found
 
 
+def packs_in(data: bytes) -> bytes:
+    """The packs of a .cdt file, which may begin with the lead-in's header of four bytes; bytes behind them are left out."""
+    begin = len(data) % _PACK.size if len(data) % _PACK.size == 4 else 0
+    return data[begin : begin + (len(data) - begin) // _PACK.size * _PACK.size]
+
+
+def with_checksum(pack: bytes) -> bytes:
+    """The first 16 bytes of a pack, made whole."""
+    return pack + crc16(pack).to_bytes(2, "big")
+
+
 def _packs(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """(type, track, position byte, text) of the valid packs of the first block."""
-    skip = len(data) % _PACK.size if len(data) % _PACK.size == 4 else 0  # a .cdt may have the lead-in's 4-byte header
-    for at in range(skip, len(data) - _PACK.size + 1, _PACK.size):
-        kind, track, _, position, text, crc = _PACK.unpack_from(data, at)
-        if not position & 0x70 and crc in (0, crc16(data[at : at + 16])):
+    whole = packs_in(data)
+    for at in range(0, len(whole), _PACK.size):
+        kind, track, _, position, text, crc = _PACK.unpack_from(whole, at)
+        if not position & 0x70 and crc in (0, crc16(whole[at : at + 16])):
             yield kind, track & 0x7F, position, text
 
 

@@ -5,24 +5,32 @@ data in 2048-byte sectors, audio is 2352 bytes a sector of little-endian 16-bit 
 """
 
 import enum
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagefs.disc.samples import SwappedReader
+from imagefs.lazy import cached_property
 from imagefs.readers import Extent, Reader, joined, sectors_of, slice_of
 
 DATA_BYTES = 2048
 AUDIO_BYTES = 2352
 FRAMES_PER_SECOND = 75
+SUBCHANNEL_BYTES = 96
+"""P to W of one sector."""
 LEAD_IN_LBA = 150
 """LBA = MSF in frames - 150. Also the sectors of pregap that every first track has."""
-FIRST_GAP, LATER_GAP = 6750 + 4500 + 150, 2250 + 4500 + 150
+FIRST_LEAD_OUT, LATER_LEAD_OUT, LEAD_IN = 6750, 2250, 4500
+"""Sectors of a lead-out, behind session 1 and a later one, and of the lead-in before the next."""
+FIRST_GAP, LATER_GAP = (lead_out + LEAD_IN + LEAD_IN_LBA for lead_out in (FIRST_LEAD_OUT, LATER_LEAD_OUT))
 """Sectors from the end of session 1, or of a later one, to index 1 of the next: lead-out, lead-in, pregap."""
 MAX_TRACK, MAX_SESSION = 99, 99
 """Tracks are numbered over all sessions, in two decimal digits."""
 HIGH_DENSITY_LBA = 45_000
 """Where the high-density area of a GD-ROM begins."""
+
+
+_SUBCHANNEL_OFFSETS = {2448: 2352, 2449: 2352, 2742: 2646}
+"""stored size of a sector -> where P to W begin in it"""
 
 
 class TrackKind(enum.Enum):
@@ -61,6 +69,8 @@ class Track:
     performer: str = ""
     indexes: tuple[int, ...] = ()
     """LBAs of index 2 and later."""
+    apart: Reader | None = None
+    """Subchannel that does not lie in `stored`: 96 bytes for each of its sectors."""
 
     @property
     def is_data(self) -> bool:
@@ -83,10 +93,36 @@ class Track:
             user = sectors_of(self.stored, first * self.sector_bytes, self.sector_bytes, self.user_offset, size, count)
         return SwappedReader(user) if self.big_endian and not self.is_data else user
 
-    @functools.cached_property
+    @cached_property
     def user(self) -> Reader:
         """User data from index 1 to the end."""
         return self.sectors(self.pregap_stored, self.length)
+
+    @property
+    def main_bytes(self) -> int:
+        """Bytes of main channel in a stored sector: 2352, or as many of them as the image keeps."""
+        return min(self.sector_bytes, AUDIO_BYTES)
+
+    @property
+    def main(self) -> Reader:
+        """The main channel of all stored sectors, the pregap first. Audio is little-endian."""
+        if not self.is_data:
+            return self.sectors(0, self.pregap_stored + self.length)
+        return self._part_of_sectors(0, self.main_bytes)
+
+    @property
+    def subchannel(self) -> Reader | None:
+        """P to W of all stored sectors as the image has them (96 bytes each), None when it has none."""
+        if self.apart is not None:
+            return self.apart
+        offset = _SUBCHANNEL_OFFSETS.get(self.sector_bytes)
+        return None if offset is None else self._part_of_sectors(offset, SUBCHANNEL_BYTES)
+
+    def _part_of_sectors(self, offset: int, length: int) -> Reader:
+        count = self.pregap_stored + self.length
+        if length == self.sector_bytes:
+            return slice_of(self.stored, 0, count * length)
+        return sectors_of(self.stored, 0, self.sector_bytes, offset, length, count)
 
 
 @dataclass(frozen=True)
@@ -107,12 +143,28 @@ class Disc:
     performer: str = ""
     medium: str = "CD"
     warnings: Sequence[str] = field(default=())
+    cdtext: bytes = b""
+    """CD-TEXT as packs of 18 bytes, where the image has them."""
 
     @property
     def tracks(self) -> list[Track]:
         return [track for session in self.sessions for track in session.tracks]
 
-    @functools.cached_property
+    def space_until(self, session: int) -> Reader:
+        """`space` as it was when that session had been closed: without what later ones added."""
+        tracks = [track for each in self.sessions if each.number <= session for track in each.tracks if track.is_data]
+        end = max((track.start + track.length for track in tracks), default=0) * DATA_BYTES
+        return slice_of(self.space, 0, min(end, self.space.size))
+
+    def with_swapped_audio(self) -> "Disc":
+        """The same disc with the bytes of every audio sample exchanged."""
+        sessions = [
+            replace(session, tracks=[track if track.is_data else _swapped(track) for track in session.tracks])
+            for session in self.sessions
+        ]
+        return replace(self, sessions=sessions)
+
+    @cached_property
     def space(self) -> Reader:
         """The data of the disc by address: byte LBA * 2048. Audio tracks and gaps are missing there."""
         extents, end = [], 0
@@ -126,7 +178,7 @@ class Disc:
                 end = first + count
         return joined(extents, end * DATA_BYTES)
 
-    @functools.cached_property
+    @cached_property
     def raw(self) -> Reader:
         """The decoded sectors of all tracks one after the other: 2048 bytes of data, 2352 of audio."""
         extents, position = [], 0
@@ -134,3 +186,7 @@ class Disc:
             extents.append(Extent(position, track.user.size, track.user))
             position += track.user.size
         return joined(extents, position)
+
+
+def _swapped(track: Track) -> Track:
+    return replace(track, big_endian=not track.big_endian)

@@ -90,3 +90,48 @@ def test_a_disc_without_data_has_an_empty_space() -> None:
     disc = Disc([Session(1, [audio_track(tone(2), 0)])])
     assert disc.space.size == 0
     assert [run.kind for run in disc.raw.runs(0, 10)] == [RunKind.PACKED]
+
+
+@pytest.mark.parametrize(("mode", "main"), [("MODE1/2048", 2048), ("MODE2/2336", 2336), ("MODE1/2352", 2352)])
+def test_the_main_channel_is_what_the_image_keeps(mode: str, main: int) -> None:
+    track = data_track(pattern(5), 0, mode, pregap=2)
+    check_reader(track.main, stored(pattern(5), mode, -2))
+    assert (track.main_bytes, track.subchannel) == (main, None)
+
+
+@pytest.mark.parametrize(("size", "at"), [(2448, 2352), (2449, 2352), (2742, 2646)])
+def test_the_subchannel_behind_the_main_channel(size: int, at: int) -> None:
+    user, sub = stored(pattern(3), "MODE1/2352"), tone(3)
+    sectors = b"".join(
+        (user[k * 2352 :][:2352] + bytes(at - 2352) + sub[k * 96 :][:96]).ljust(size, b"x") for k in range(3)
+    )
+    track = Track(1, TrackKind.MODE1, size, 0, 3, BytesReader(sectors), 16)
+    check_reader(track.main, user)
+    assert track.subchannel is not None
+    check_reader(track.subchannel, sub[: 3 * 96], block=96)
+
+
+def test_a_subchannel_in_a_place_of_its_own() -> None:
+    sub = BytesReader(tone(1))
+    track = Track(1, TrackKind.AUDIO, 2352, 0, 3, BytesReader(tone(3)), apart=sub)
+    assert track.subchannel is sub
+
+
+def test_the_main_channel_of_audio_is_little_endian() -> None:
+    swapped = bytes(byte for pair in zip(tone(3)[1::2], tone(3)[::2], strict=True) for byte in pair)
+    track = Track(1, TrackKind.AUDIO, 2352, 1, 2, BytesReader(swapped), pregap_stored=1, big_endian=True)
+    check_reader(track.main, tone(3))
+
+
+def test_the_space_as_it_was_at_the_end_of_a_session() -> None:
+    disc = Disc([Session(1, [data_track(pattern(4), 0)]), Session(2, [data_track(pattern(3, seed=2), 40, number=2)])])
+    check_reader(disc.space_until(1), pattern(4))
+    assert disc.space_until(2) is disc.space
+    assert disc.space.size == 43 * 2048
+
+
+def test_audio_in_the_other_byte_order() -> None:
+    swapped = bytes(byte for pair in zip(tone(3)[1::2], tone(3)[::2], strict=True) for byte in pair)
+    disc = Disc([Session(1, [data_track(pattern(2), 0), audio_track(tone(3), 2)])]).with_swapped_audio()
+    assert [track.user.pread(0, 9000) for track in disc.tracks] == [pattern(2), swapped]
+    assert disc.with_swapped_audio().tracks[1].user.pread(0, 9000) == tone(3)

@@ -1,0 +1,77 @@
+"""`.imagefs/`: what is in an image besides the files on it.
+
+info.json             what `imagefs info --json` tells
+boot/1-bios.img       the boot images of an El Torito catalog, numbered in its order, named by their platform
+tracks/01.bin         every track as the image keeps it: the main channel of its sectors (2352 bytes, or as many as there
+                      are), what is stored of its pregap first; audio is little-endian
+tracks/01.sub         the subchannel of the same sectors, 96 bytes each, as the image has it
+tracks/01.iso         the user data (2048 bytes a sector) of a data track in which no file system is known
+tracks/disc.cue       a sheet of tracks/*.bin: with it the folder is an image that other programs can read
+cdtext.bin            CD-TEXT packs of 18 bytes, where the image has them
+cdtext.txt            titles and performers by track, 00 is the disc, with tabs between
+
+There are only those that the image has something for. Nothing of it is read before somebody looks into the folder, and no
+content before it is read.
+"""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+
+from imagefs.disc import Disc
+from imagefs.disc.cuesheet import TrackFile, sheet_of
+from imagefs.nodes import BootImage
+from imagefs.readers import BytesReader, Reader
+from imagefs.tree.composed import Content, Folder, LazyFolder
+
+META_NAME = b".imagefs"
+
+
+def meta_files(
+    info: bytes, disc: Disc | None, boot: Sequence[BootImage], unknown: Callable[[], Container[int]]
+) -> Mapping[bytes, Content]:
+    """What is in `.imagefs`. `unknown` tells the numbers of the data tracks that hold no file system that is known."""
+    found: dict[bytes, Content] = {b"info.json": BytesReader(info)}
+    if boot:
+        images = [(f"{number}-{each.platform}.img".encode(), each.content) for number, each in enumerate(boot, 1)]
+        found[b"boot"] = Folder(images)
+    if disc is not None and disc.tracks:
+        found[b"tracks"] = LazyFolder(lambda: _tracks(disc, unknown()))
+        if disc.cdtext:
+            found[b"cdtext.bin"] = BytesReader(disc.cdtext)
+        text = _text(disc)
+        if text:
+            found[b"cdtext.txt"] = BytesReader(text)
+    return found
+
+
+def _tracks(disc: Disc, unknown: Container[int]) -> dict[bytes, Content]:
+    found: dict[bytes, Content] = {}
+    for track in disc.tracks:
+        found[b"%02d.bin" % track.number] = track.main
+        subchannel: Reader | None = track.subchannel
+        if subchannel is not None:
+            found[b"%02d.sub" % track.number] = subchannel
+        if track.is_data and track.number in unknown:
+            found[b"%02d.iso" % track.number] = track.user
+    return found | {b"disc.cue": BytesReader(sheet_of(disc, _entries(disc)))}
+
+
+def _entries(disc: Disc) -> list[TrackFile]:
+    entries = []
+    for session in disc.sessions:
+        end = 0 if session is disc.sessions[0] else None  # a sheet has no word for the gap between sessions
+        for track in session.tracks:
+            mode = f"{track.kind.value.upper()}/{track.main_bytes}" if track.is_data else "AUDIO"
+            gap = 0 if end is None else max(0, track.start - track.pregap_stored - end)
+            name, pregap = f"{track.number:02}.bin", track.pregap_stored
+            entries.append(TrackFile(session.number, track, mode, name, "BINARY", pregap, gap))
+            end = track.start + track.length
+    return entries
+
+
+def _text(disc: Disc) -> bytes:
+    """The lines of cdtext.txt."""
+    rows = [(0, "TITLE", disc.title), (0, "PERFORMER", disc.performer)]
+    for track in disc.tracks:
+        rows += [(track.number, "TITLE", track.title), (track.number, "PERFORMER", track.performer)]
+    lines = [f"{number:02}\t{name}\t{' '.join(text.split())}\n" for number, name, text in rows if text]
+    return "".join(lines).encode("utf-8", "replace")
