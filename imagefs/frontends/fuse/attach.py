@@ -7,18 +7,22 @@ socket whose number is in _FUSE_COMMFD.
 import array
 import ctypes
 import errno
+import logging
 import os
 import socket
 import stat
 import subprocess
 
 from imagefs.errors import UsageError
-from imagefs.frontends.fuse.mountinfo import TYPE
+from imagefs.frontends.fuse import mountinfo
+from imagefs.frontends.fuse.mountinfo import TYPE, MountInfo
 from imagefs.options import Options
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 FUSE_CONF = "/etc/fuse.conf"
+
+log = logging.getLogger("imagefs")
 
 
 def fsname_of(path: str) -> str:
@@ -134,3 +138,37 @@ def detach(mountpoint: str, *, lazy: bool = False) -> None:
         reason = done.stderr.decode("utf-8", "replace").strip()
         number = errno.EBUSY if "busy" in reason.lower() else errno.EPERM
         raise OSError(number, reason.removeprefix("fusermount3: ") or os.strerror(number))
+
+
+def detach_wherever(ours: MountInfo | None) -> None:
+    """Unmount what was mounted as mountinfo had it then, lazily: nobody enters any more, who is in may finish.
+
+    Wherever it is by now: a folder above may have a new name, and another mount may be at the old place. The number of a
+    device is given to the next mount as soon as it is free, so the image has to be the same as well.
+    """
+    if ours is None:
+        return
+    known = mountinfo.all_mounts()
+    topmost = {mount.mountpoint: mount for mount in known}
+    for mount in reversed(known):
+        if (mount.device, mount.source, mount.kind) != (ours.device, ours.source, ours.kind):
+            continue
+        if topmost[mount.mountpoint] is not mount:
+            log.warning("cannot unmount %s: something else is mounted over it", mount.mountpoint)
+            continue
+        try:
+            detach(mount.mountpoint, lazy=True)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # gone meanwhile
+                log.warning("cannot unmount %s: %s", mount.mountpoint, error.strerror)
+
+
+def more_devices(count: int) -> list[int]:
+    """Open /dev/fuse so many times, for serving threads that take a share of a mount; fewer where that is not possible."""
+    found: list[int] = []
+    try:
+        while len(found) < count:
+            found.append(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        log.info("one serving thread less: %s", error)
+    return found

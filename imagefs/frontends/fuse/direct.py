@@ -61,11 +61,18 @@ class Job:
 class DirectEngine:
     """Serves a Mount on a descriptor of /dev/fuse until it is unmounted.
 
-    `on_ready` is called once, by the first serving thread, when the kernel's INIT has been answered.
+    `on_ready` is called once, by the first serving thread, when the kernel's INIT has been answered. `spares` are further
+    descriptors of /dev/fuse for the other serving threads, for a process that can open none itself.
     """
 
     def __init__(
-        self, mount: Mount, device: int, *, threads: int = 2, on_ready: Callable[[], None] = lambda: None
+        self,
+        mount: Mount,
+        device: int,
+        *,
+        threads: int = 2,
+        on_ready: Callable[[], None] = lambda: None,
+        spares: Sequence[int] = (),
     ) -> None:
         self._mount, self._device, self._threads, self._on_ready = mount, device, threads, on_ready
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -73,6 +80,7 @@ class DirectEngine:
         self._told: set[str] = set()
         self._xattrs = mount.filesystem.has_xattrs
         self._devices = [device]
+        self._spares = list(spares)
         self._ended = threading.Event()
         self._when_ended: Callable[[], None] = lambda: None
         self._handlers: dict[int, Handler] = {
@@ -117,16 +125,20 @@ class DirectEngine:
     def _start_others(self) -> None:
         for index in range(1, self._threads):
             try:
-                device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+                device = self._spares.pop() if self._spares else os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
                 self._devices.append(device)
                 fcntl.ioctl(device, p.DEV_IOC_CLONE, struct.pack("<I", self._device))
             except OSError as error:
                 log.info("one serving thread less: %s", error)
                 break
             threading.Thread(target=self._serve, args=(device,), name=f"serve-{index + 1}", daemon=True).start()
+        self.start_workers()
+        self._prefetch.start()
+
+    def start_workers(self) -> None:
+        """Start the threads for what must wait."""
         for index in range(WORKERS):
             threading.Thread(target=self._work, name=f"worker-{index + 1}", daemon=True).start()
-        self._prefetch.start()
 
     # --- the loop -------------------------------------------------------------------------------------------------------
 
@@ -159,18 +171,21 @@ class DirectEngine:
             if opcode == READ:  # the hot one, spelled out where the file is a plain run
                 _, offset, size = read_in.unpack_from(buffer, 40)
                 listing, index = nodes.get(number, nothing)
-                place, whole, source = listing.places[index], listing.sizes[index], mount.view
-                if place >= 0 and source is not None and place + whole <= mount.view_bytes:
+                place, whole, backing = listing.places[index], listing.sizes[index], listing.backing
+                source = backing.view
+                if place >= 0 and source is not None and place + whole <= backing.bytes:
+                    backing.reads += 1
                     if size <= SINGLE_BYTES and not prefetch.busy:
                         polls = POLLS
                     size = max(0, min(size, whole - offset))
                     if not offset and whole <= SMALL_BYTES:
                         prefetch.seen(listing, index)
-                    start = mount.view_base + place + offset
+                    start = backing.base + place + offset
                     try:
                         writev(device, (out.pack(16 + size, 0, unique), source[start : start + size]))
                     except OSError as error:
                         self._answer_failed(device, unique, error)
+                    source = None  # it would keep the file of an image open that is closed meanwhile
                     continue
             elif opcode in (LOOKUP, GETATTR):
                 polls = 0 if prefetch.busy else POLLS
@@ -187,7 +202,7 @@ class DirectEngine:
                 return
             answer = handler(number, payload)
         except BlockingIOError:
-            self._jobs.put(Job(device, unique, opcode, number, bytes(payload)))
+            self.defer(Job(device, unique, opcode, number, bytes(payload)))
         except (OSError, ImageError) as error:
             self._refuse(device, unique, error)
         except Exception:  # noqa: BLE001 - nothing that one request meets may end the mount
@@ -204,26 +219,37 @@ class DirectEngine:
         else:
             self._error(device, unique, errno.ENOSYS)  # OPEN, FLUSH and what writes
 
+    def defer(self, job: Job) -> None:
+        """Have a worker answer."""
+        self._jobs.put(job)
+
     def _work(self) -> None:
-        """A worker: the same handlers, allowed to wait."""
+        """A worker."""
         while job := self._jobs.get():
-            try:
-                answer = self._handlers[job.opcode](job.number, memoryview(job.payload))
-            except (OSError, ImageError) as error:
-                self._refuse(job.device, job.unique, error)
-            except Exception:  # noqa: BLE001
-                self._unexpected(job.device, job.unique, job.opcode, job.number)
-            else:
-                self._send(job.device, job.unique, answer)
+            self.answer(job)
+
+    def answer(self, job: Job) -> None:
+        """Answer a request with the same handlers, allowed to wait."""
+        try:
+            answer = self._handlers[job.opcode](job.number, memoryview(job.payload))
+        except (OSError, ImageError) as error:
+            self._refuse(job.device, job.unique, error)
+        except Exception:  # noqa: BLE001
+            self._unexpected(job.device, job.unique, job.opcode, job.number)
+        else:
+            self._send(job.device, job.unique, answer)
 
     # --- answers --------------------------------------------------------------------------------------------------------
 
-    def _send(self, device: int, unique: int, answer: Answer) -> None:
+    def _send(self, device: int, unique: int, answer: Answer) -> bool:
+        """Whether the kernel has taken the answer."""
         size = _OUT_BYTES + sum(map(len, answer))
         try:
             os.writev(device, (p.OUT_HEADER.pack(size, 0, unique), *answer))
         except OSError as error:
             self._answer_failed(device, unique, error)
+            return False
+        return True
 
     def _answer_failed(self, device: int, unique: int, error: OSError) -> None:
         """ENOENT: nobody waits any more. EFAULT: a page was not there, the kernel answered EIO. Gone: the next read ends."""
@@ -273,11 +299,11 @@ class DirectEngine:
 
     def _forget(self, opcode: int, number: int, payload: memoryview) -> None:
         if opcode == Op.FORGET:
-            self._mount.forget(number)
+            self._mount.forget(number, int.from_bytes(payload[:8], "little"))
         elif opcode == Op.BATCH_FORGET:
             count = int.from_bytes(payload[:4], "little")
-            for gone, _ in struct.iter_unpack("<QQ", payload[8 : 8 + 16 * count]):
-                self._mount.forget(gone)
+            for gone, lookups in struct.iter_unpack("<QQ", payload[8 : 8 + 16 * count]):
+                self._mount.forget(gone, lookups)
 
     def _lookup(self, number: int, payload: memoryview) -> Answer:
         found = self._mount.lookup(number, bytes(payload[:-1]))

@@ -1,15 +1,21 @@
-"""The direct engine's session: serving threads beside trio, which is imported when the mount already answers."""
+"""The direct engine's session: serving threads beside trio, which is imported when the mount already answers.
+
+Where a keeper has the right to unmount, signals and the watchdog are his, and what is left needs no trio.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import resource
+import threading
 import time
 from collections.abc import Callable
 
+from imagefs import helpers
 from imagefs.frontends.fuse import attach
 from imagefs.frontends.fuse.direct import DirectEngine
-from imagefs.frontends.fuse.supervise import Supervisor
+from imagefs.frontends.fuse.supervise import WATCH_SECONDS, Supervisor
+from imagefs.readahead import cores
 
 START_SECONDS, LOOK_SECONDS = 3.0, 0.05
 BUSY_SHARE, BUSY_SWITCHES = 0.1, 10
@@ -38,21 +44,41 @@ class DirectSession(Supervisor):
     """Mounts and serves with the direct engine."""
 
     device = -1
+    _spares: list[int]
     _engine: DirectEngine
 
     def connect(self) -> None:
         """Mount, and keep the descriptor. Raises OSError."""
-        self.device = attach.attach(self.image.path, self.mountpoint, self.options)
+        self.device, *self._spares = self.devices or [attach.attach(self.image.path, self.mountpoint, self.options)]
 
     def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
         """Serve until unmounted or told to end."""
-        engine = DirectEngine(self.mount, self.device, threads=self.options.threads, on_ready=on_ready)
-        engine.start()
-        _wait_for_calm(engine, pending)
-        import trio
-
+        # One more than processors: while one hands over its work another has begun.
+        helpers.start(cores() + 1 if cores() > 1 else 0, forget=[self.device, *self._spares, *self.private])
+        self.on_settled()
+        threads = self.options.threads
+        engine = DirectEngine(self.mount, self.device, threads=threads, on_ready=on_ready, spares=self._spares)
         self._engine = engine
-        trio.run(self._supervise, engine, pending)
+        engine.start()
+        try:
+            if self.devices:
+                self._watch(engine)
+                return
+            _wait_for_calm(engine, pending)
+            import trio
+
+            trio.run(self._supervise, engine, pending)
+        finally:
+            helpers.stop()
+
+    def _watch(self, engine: DirectEngine) -> None:
+        """Look at the image's file from time to time until the mount is gone."""
+        is_trusted = True
+        while not engine.wait_until_ended(WATCH_SECONDS):
+            if is_trusted and self.has_changed():
+                is_trusted = False
+                self.distrust()
+                threading.Thread(target=self.invalidate, name="invalidate", daemon=True).start()  # may wait for readers
 
     def invalidate(self) -> None:
         self._engine.invalidate()

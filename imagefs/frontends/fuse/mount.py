@@ -42,20 +42,49 @@ _PADDING = tuple(bytes(-length & 7) for length in range(NAME_MAX + 1))
 _U32 = 0xFFFF_FFFF
 
 
+class Backing:
+    """Where the plain files of an image lie: its file system's reader, and that mapped where it is one run of one source.
+
+    While `view` is set, a read is a slice of it, `base` further on, as long as it ends before `bytes`. `reads` counts such
+    reads; it may miss some when two threads count at once.
+    """
+
+    __slots__ = ("base", "bytes", "reader", "reads", "view")
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.reads = reader, 0
+        self.view: memoryview | None = None
+        self.base = self.bytes = 0
+        runs = reader.runs(0, reader.size)
+        first, second = next(runs, None), next(runs, None)
+        if first is None or second is not None or first.kind is not RunKind.DATA or first.source is None:
+            return
+        if first.source.view is not None:
+            self.base, self.bytes = first.offset, first.length
+            self.view = first.source.view[: first.offset + first.length]
+
+
 class Listing:
     """A directory as READDIRPLUS sends it. Entries 0 and 1 are `.` and `..`; immutable once made.
 
     `starts` has one more item than there are entries: entry k is packed[starts[k]:starts[k + 1]]. `places` are byte offsets
-    in the file system's reader, -1 for what is not a plain file; the Node of such an entry is in `special`, and that of a
+    in the reader of `backing`, -1 for what is not a plain file; the Node of such an entry is in `special`, and that of a
     directory in `directories`, by its number.
     """
 
-    __slots__ = ("directories", "ids", "packed", "places", "sizes", "special", "starts")
+    __slots__ = ("backing", "directories", "ids", "packed", "places", "sizes", "special", "starts")
 
     def __init__(
-        self, packed: bytes, starts: "array[int]", ids: "array[int]", sizes: "array[int]", places: "array[int]"
+        self,
+        packed: bytes,
+        starts: "array[int]",
+        ids: "array[int]",
+        sizes: "array[int]",
+        places: "array[int]",
+        backing: Backing,
     ) -> None:
         self.packed, self.starts, self.ids, self.sizes, self.places = memoryview(packed), starts, ids, sizes, places
+        self.backing = backing
         self.special: dict[int, Node] = {}
         self.directories: dict[int, Directory] = {}
 
@@ -66,6 +95,16 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def names(self) -> dict[bytes, int]:
+        """The entry of each name, `.` and `..` left out."""
+        packed, starts, head = self.packed, self.starts, DIRENTPLUS.size
+        found = {}
+        for index in range(2, len(self)):
+            start = starts[index]
+            length = NAME_LENGTH.unpack_from(packed, start + head - 8)[0]
+            found[bytes(packed[start + head : start + head + length])] = index
+        return found
 
     def directories_after(self, number: int, count: int) -> list[int]:
         """The numbers of up to `count` directories that follow one of them."""
@@ -105,12 +144,14 @@ class Mount:
     Methods raise OSError, ImageError, and in nowait mode BlockingIOError: then the same call is made again in a worker.
     """
 
-    def __init__(self, filesystem: FileSystem, options: Options | None = None) -> None:
+    def __init__(
+        self, filesystem: FileSystem, options: Options | None = None, owner: tuple[int, int] | None = None
+    ) -> None:
         self.filesystem = filesystem
         options = options or Options()
         self._uid, self._gid = options.uid, options.gid
         self._file_mask, self._directory_mask = options.file_mask, options.directory_mask
-        self._owner = (os.geteuid(), os.getegid())
+        self._owner = owner or (os.geteuid(), os.getegid())
         self._directories: dict[int, Directory] = {ROOT_ID: Directory(filesystem.root, ROOT_ID)}
         self._listings: dict[int, Listing] = {}
         self._ahead: dict[int, Listing] = {}
@@ -118,33 +159,28 @@ class Mount:
         self._indexes: dict[int, tuple[Listing, dict[bytes, int]]] = {}
         self._readers: dict[int, Reader] = {}
         self._lock = threading.Lock()  # of the tables below; never held while anything is read
+        self._whole = Backing(filesystem.reader)
         root = self._pack([(b"", ROOT_ID, filesystem.root)])
         self.nodes: dict[int, tuple[Listing, int]] = {ROOT_ID: (root, 0)}
         self.most_views = MAX_VIEWS
         """Buffers of one answer, for an engine that would join them: what is joined must have been read, not mapped."""
-        self.view: memoryview | None = None
-        self.view_base = self.view_bytes = 0
-        self.map_whole_reader()
 
-    def map_whole_reader(self) -> None:
-        """Find out whether plain files lie in one mapped source: then a read is a slice of `view`, `view_base` further on,
-        as long as it ends before `view_bytes`."""
-        reader = self.filesystem.reader
-        runs = reader.runs(0, reader.size)
-        first, second = next(runs, None), next(runs, None)
-        if (
-            first
-            and not second
-            and first.kind is RunKind.DATA
-            and first.source is not None
-            and first.source.view is not None
-        ):
-            self.view_base, self.view_bytes = first.offset, first.length
-            self.view = first.source.view[: first.offset + first.length]
+    @property
+    def view(self) -> memoryview | None:
+        """The mapping in use, None when there is none."""
+        return self._whole.view
 
     def unmap(self) -> None:
         """Use no mapping any more: the image's file has changed, and a page behind its end would read as zeros."""
-        self.view = None
+        self._whole.view = None
+
+    def backing(self) -> Backing:
+        """Where the plain files lie that are being packed by this thread."""
+        return self._whole
+
+    def children(self, directory: Node) -> Sequence[tuple[bytes, Node]]:
+        """The entries of a directory, places counting in the reader of `backing()`. Raises as FileSystem.entries does."""
+        return self.filesystem.entries(directory)
 
     # --- attributes ---------------------------------------------------------------------------------------------------
 
@@ -194,7 +230,8 @@ class Mount:
         lengths = map(len, parts)
         ends = accumulate(map(sum, zip(lengths, lengths, lengths, strict=True)), initial=0)
         ids, sizes = [number for _, number, _ in entries], [node[2] for _, _, node in entries]
-        listing = Listing(b"".join(parts), array("I", ends), array("Q", ids), array("Q", sizes), array("q", places))
+        tables = array("I", ends), array("Q", ids), array("Q", sizes), array("q", places)
+        listing = Listing(b"".join(parts), *tables, self.backing())
         listing.special = special
         return listing
 
@@ -287,7 +324,7 @@ class Mount:
         directory = self.directory(number)
         if directory.loops:
             raise DamagedError(None, "the directory contains itself")
-        children = self.filesystem.entries(directory.node)
+        children = self.children(directory.node)
         above = self.directory(directory.parent).node if number != ROOT_ID else directory.node
         numbered = [(b".", number, directory.node), (b"..", directory.parent, above)]
         ancestors: set[int] | None = None
@@ -322,11 +359,15 @@ class Mount:
         loops = node.ino in ancestors
         if not loops and node.ino not in beside and (known is None or known.parent == parent):
             return node.ino, Directory(node, parent)
-        number = (node.ino * 31 + parent * 1009 + len(beside)) & ((1 << 62) - 1) | 1 << 62
+        number = self.spare_number(node.ino, node.ino * 31 + parent * 1009 + len(beside))
         placed = Directory(node, parent, loops)
         while number in beside or self._directories.get(number, placed) != placed:
             number += 1
         return number, placed
+
+    def spare_number(self, ino: int, seed: int) -> int:
+        """A number that no inode has, for a further place of a directory."""
+        return seed & ((1 << 62) - 1) | 1 << 62
 
     def lookup(self, parent: int, name: bytes) -> tuple[Listing, int] | None:
         """The entry of a name, None when there is none. Raises OSError(ENAMETOOLONG)."""
@@ -359,13 +400,7 @@ class Mount:
         """Name -> index of a listing; kept for the directories looked into last."""
         found = self._indexes.get(number)
         if found is None or found[0] is not listing:
-            packed, starts, head = listing.packed, listing.starts, DIRENTPLUS.size
-            names = {}
-            for index in range(2, len(listing)):
-                start = starts[index]
-                length = NAME_LENGTH.unpack_from(packed, start + head - 8)[0]
-                names[bytes(packed[start + head : start + head + length])] = index
-            found = listing, names
+            found = listing, listing.names()
             with self._lock:
                 _keep(self._indexes, number, found, INDEXED_DIRECTORIES)
         return found[1]
@@ -380,8 +415,11 @@ class Mount:
             self.nodes[number] = (self._pack([(b"", number, node)]), 0)
         return self.nodes[number]
 
-    def forget(self, number: int) -> None:
-        """The kernel dropped a node. A directory's children are gone then, so its listing is not needed."""
+    def forget(self, number: int, lookups: int = 1) -> None:
+        """The kernel dropped a node, which it had looked up so often.
+
+        A directory's children are gone then, so its listing is not needed.
+        """
         if number == ROOT_ID:
             return
         with self._lock:
@@ -417,14 +455,15 @@ class Mount:
     def read(self, number: int, offset: int, length: int) -> Sequence[Buffer]:
         """Bytes of a file as buffers for a writev; short only at its end. The kernel alone may touch the views."""
         listing, index = self.entry(number)
-        place, reader = listing.places[index], self.filesystem.reader
+        place, backing = listing.places[index], listing.backing
+        reader, view = backing.reader, backing.view
         if place >= 0:
             length = min(length, listing.sizes[index] - offset)
             if length <= 0:
                 return ()
-            if self.view is not None and place + offset + length <= self.view_bytes:
-                start = self.view_base + place + offset
-                return (self.view[start : start + length],)
+            if view is not None and place + offset + length <= backing.bytes:
+                start = backing.base + place + offset
+                return (view[start : start + length],)
             offset += place
             if offset + length > reader.size:
                 raise DamagedError(reader.size, "the image ends before the file does")

@@ -22,7 +22,8 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 class MountInfo(NamedTuple):
     """One mount: the image, where it is mounted, its options, and whether its daemon answers.
 
-    `device` is the major:minor of the mounted file system: the same wherever it is moved or bound to.
+    `device` is the major:minor of the mounted file system: the same wherever it is moved or bound to. `of_fs` are the
+    options of the file system itself (allow_other, user_id=N), beside those of this mount of it.
     """
 
     source: str
@@ -31,6 +32,7 @@ class MountInfo(NamedTuple):
     alive: bool = True
     kind: str = TYPE
     device: str = ""
+    of_fs: str = ""
 
 
 def _unescape(word: bytes) -> str:
@@ -45,8 +47,9 @@ def parse(text: bytes) -> list[MountInfo]:
         fields, rest = before.split(b" "), after.split(b" ")
         if len(fields) < 6 or len(rest) < 2:
             continue
-        kind, options, device = (word.decode("ascii", "replace") for word in (rest[0], fields[5], fields[2]))
-        found.append(MountInfo(_unescape(rest[1]), _unescape(fields[4]), options, True, kind, device))
+        words = (rest[0], fields[5], fields[2], b"".join(rest[2:3]))
+        kind, options, device, of_fs = (word.decode("ascii", "replace") for word in words)
+        found.append(MountInfo(_unescape(rest[1]), _unescape(fields[4]), options, True, kind, device, of_fs))
     return found
 
 

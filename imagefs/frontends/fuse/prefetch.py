@@ -82,9 +82,13 @@ class Prefetch:
         above = self._mount.known_listing(parent)
         if above is not None:
             wanted += above.directories_after(number, LISTED_AHEAD)
-        for ahead in wanted:
-            if not self._mount.is_listed(ahead):
-                self._queue.put(lambda ahead=ahead: self._mount.list_ahead(ahead))  # type: ignore[misc]
+        for number in wanted:
+            if not self._mount.is_listed(number):
+                self.ahead(number)
+
+    def ahead(self, number: int) -> None:
+        """Have the listing of a directory made."""
+        self._queue.put(lambda: self._mount.list_ahead(number))
 
     # --- small files ----------------------------------------------------------------------------------------------------
 

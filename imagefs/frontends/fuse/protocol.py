@@ -29,6 +29,8 @@ DIRENTPLUS = Struct("<4Q2I 3Q3q10I 2Q2I")  # ENTRY_OUT, ATTR and DIRENT in one
 STATFS_OUT = Struct("<5Q4I24x")  # blocks bfree bavail files ffree bsize namelen frsize (padding)
 STORE = Struct("<IiQ2Q2I")  # an OUT_HEADER, then nodeid offset size (padding); then the data
 INVAL_INODE_OUT = Struct("<QqQ")  # nodeid, offset, length (0: to the end)
+INVAL_ENTRY_OUT = Struct("<Q2I")  # directory, name length, flags; then the name and a NUL
+DELETE_OUT = Struct("<2Q2I")  # directory, nodeid, name length (padding); then the name and a NUL
 
 FOREVER = 1 << 40
 """Seconds that an answer is valid: an image does not change."""
@@ -90,7 +92,7 @@ WANTED = (
 )
 
 OPEN_KEEP_CACHE, OPEN_CACHE_DIR = 1 << 1, 1 << 3
-NOTIFY_INVAL_INODE, NOTIFY_STORE = 2, 4
+NOTIFY_INVAL_INODE, NOTIFY_INVAL_ENTRY, NOTIFY_STORE, NOTIFY_DELETE = 2, 3, 4, 6
 DEV_IOC_CLONE = 0x8004_E500
 """ioctl on a second descriptor of /dev/fuse: join the connection of the first."""
 

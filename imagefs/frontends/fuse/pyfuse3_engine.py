@@ -160,20 +160,23 @@ class Pyfuse3Session(Supervisor):
     _on_ready: Callable[[], None] = staticmethod(lambda: None)
 
     def connect(self) -> None:
-        """Mount through libfuse. Raises OSError."""
-        attach.check_allow_other(self.options)
+        """Mount through libfuse, or have it take over what is mounted. Raises OSError."""
+        if not self.devices:
+            attach.check_allow_other(self.options)
         # pyfuse3 encodes options as ASCII: other characters of the image's name become `?`.
         name = attach.escaped(attach.fsname_of(self.image.path)).encode("ascii", "replace").decode()
         words = {f"fsname={name}", "subtype=imagefs", "ro", "nosuid", "nodev", "default_permissions"}
         words |= {word for word in ("allow_other", "noexec") if getattr(self.options, word)}
+        place = f"/dev/fd/{self.devices[0]}" if self.devices else self.mountpoint  # libfuse's word for what is mounted
         try:
-            pyfuse3.init(Handlers(self.mount, lambda: self._on_ready()), self.mountpoint, words)
+            pyfuse3.init(Handlers(self.mount, lambda: self._on_ready()), place, words)
         except RuntimeError as error:
             raise OSError(errno.EPERM, f"libfuse cannot mount: {error}") from None
 
     def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
         """Serve until unmounted or told to end."""
         self._on_ready = on_ready
+        self.on_settled()
         set_nowait(True)  # this thread is the one that answers
         try:
             trio.run(self._serve, pending)

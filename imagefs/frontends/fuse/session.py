@@ -6,6 +6,8 @@ answered the child writes a byte to a pipe, on which the parent ends with 0. set
 autofs only the process group that systemd started may touch the path. trio is imported last, when the mount already answers.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import gc
@@ -17,15 +19,19 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from imagefs.errors import NotFoundError, UnsupportedError, UsageError
 from imagefs.frontends.fuse import attach, mountinfo
-from imagefs.frontends.fuse.mount import Mount
+from imagefs.frontends.fuse.keeper import ending_signals
 from imagefs.frontends.fuse.mountinfo import MountInfo, mounts
 from imagefs.frontends.fuse.notify import SystemLog, notify
-from imagefs.frontends.fuse.supervise import Session, ending_signals
-from imagefs.image import Image, open_image
 from imagefs.options import Options
+
+if TYPE_CHECKING:
+    from imagefs.frontends.fuse.mount import Mount
+    from imagefs.frontends.fuse.supervise import Supervisor
+    from imagefs.image import Image
 
 __all__ = ["MountInfo", "mount_image", "mounts", "unmount"]
 
@@ -37,8 +43,8 @@ RELEASE_SECONDS = 5.0
 log = logging.getLogger("imagefs")
 
 
-def _session(mount: Mount, image: Image, mountpoint: str, options: Options) -> Session:
-    """The session of the engine that the options name."""
+def session_of(options: Options) -> Callable[[Mount, Image, str, Options], Supervisor]:
+    """The session of the engine that the options name. Raises UnsupportedError."""
     if options.engine == "pyfuse3":
         try:
             from imagefs.frontends.fuse.pyfuse3_engine import Pyfuse3Session
@@ -47,40 +53,65 @@ def _session(mount: Mount, image: Image, mountpoint: str, options: Options) -> S
                 f"engine=pyfuse3 needs pyfuse3 ({error}): pip install 'imagefs[pyfuse3]', with the packages gcc, pkg-config "
                 "and libfuse3-dev; engine=direct needs none of it"
             ) from None
-        return Pyfuse3Session(mount, image, mountpoint, options)
+        return Pyfuse3Session
     from imagefs.frontends.fuse.direct_session import DirectSession
 
-    return DirectSession(mount, image, mountpoint, options)
+    return DirectSession
 
 
 # --- mounting -----------------------------------------------------------------------------------------------------------
 
 
 def mount_image(
-    path: str, mountpoint: str | None, options: Options, *, foreground: bool = False, cache_bytes: int | None = None
+    path: str,
+    mountpoint: str | None,
+    options: Options,
+    *,
+    foreground: bool = False,
+    cache_bytes: int | None = None,
+    remove: bool = False,
 ) -> int:
     """Mount an image; the exit status. Returns when the mount is live, or with `foreground` when it has ended.
 
-    Raises ImageError and OSError before anything is mounted. A mount point chosen here is named on standard output.
+    Raises ImageError and OSError before anything is mounted. A mount point chosen here is named on standard output and goes
+    away with the mount; with `remove` one that was given does, too.
     """
     if cache_bytes is not None:
         from imagefs.cache import configure
 
         configure(cache_bytes)
     _fill_standard_descriptors()
+    if options.sandbox is not False:
+        from imagefs.frontends.fuse.separate import ConfinedMount
+
+        confined = ConfinedMount(
+            path, mountpoint, options, foreground=foreground, cache_bytes=cache_bytes, remove=remove
+        )
+        return confined.run()
+    if options.run_as is not None:
+        raise UsageError("run_as is for a confined mount, and nosandbox was asked for")
+    return _mount_in_one_process(path, mountpoint, options, foreground, remove)
+
+
+def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, foreground: bool, remove: bool) -> int:
+    """Without confinement: who parses also unmounts."""
+    from imagefs.frontends.fuse.mount import Mount
+    from imagefs.image import open_image
+
     with contextlib.ExitStack() as undo:
         image = undo.enter_context(open_image(path, options))
         tree = image.tree
         tree.entries(tree.root)  # an image whose root cannot be read is refused, not mounted
         for line in image.warnings:
             log.warning("%s: %s", path, line)
-        pending = _keep_signals()  # from here on, what was begun is undone
+        pending = keep_signals()  # from here on, what was begun is undone
         made = None
         if mountpoint is None:
             mountpoint = made = make_mountpoint(path)
-            undo.callback(_remove, made)
+        if made or remove:
+            undo.callback(remove_folder, mountpoint)
         mountpoint = prepare(mountpoint)
-        session = _session(Mount(tree, options), image, mountpoint, options)
+        session = session_of(options)(Mount(tree, options), image, mountpoint, options)
         session.attach()
         undo.callback(session.detach)
         if made is not None and sys.stdout is not None:
@@ -99,7 +130,7 @@ def _fill_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def _keep_signals() -> list[int]:
+def keep_signals() -> list[int]:
     """Put the signals that end a mount by, for the engine that will listen; where they are put."""
     pending: list[int] = []
 
@@ -111,7 +142,8 @@ def _keep_signals() -> list[int]:
     return pending
 
 
-def _remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
+    """Take away a mount point that was made for a mount."""
     try:
         os.rmdir(folder)
     except OSError as error:
@@ -124,11 +156,7 @@ def prepare(mountpoint: str) -> str:
     A dead mount is taken away. Raises NotFoundError, UsageError, OSError.
     """
     place = mountinfo.place_of(mountpoint)
-    there = mountinfo.mounted_at(place)
-    while there is not None and there.kind.startswith("fuse") and mountinfo.is_dead(place):
-        log.warning("%s held a dead mount of %s, which is replaced", place, there.source)
-        attach.detach(place, lazy=True)
-        there = mountinfo.mounted_at(place)
+    there = take_dead_away(place)
     if there is not None and there.kind == mountinfo.TYPE:
         raise OSError(errno.EBUSY, f"{there.source} is already mounted there; imagefs umount it first", place)
     try:
@@ -138,6 +166,16 @@ def prepare(mountpoint: str) -> str:
     if not stat.S_ISDIR(mode):
         raise UsageError(f"the mount point {place} is not a directory")
     return place
+
+
+def take_dead_away(place: str) -> MountInfo | None:
+    """Unmount what has no daemon any more, and nothing else; what is mounted there then. Raises OSError."""
+    there = mountinfo.mounted_at(place)
+    while there is not None and there.kind.startswith("fuse") and mountinfo.is_dead(place):
+        log.warning("%s held a dead mount of %s, which is taken away", place, there.source)
+        attach.detach(place, lazy=True)
+        there = mountinfo.mounted_at(place)
+    return there
 
 
 def runtime_folder() -> str:
@@ -177,7 +215,7 @@ def make_mountpoint(image: str) -> str:
 # --- serving ------------------------------------------------------------------------------------------------------------
 
 
-def _serve(session: Session, pending: list[int], on_ready: Callable[[], None]) -> None:
+def _serve(session: Supervisor, pending: list[int], on_ready: Callable[[], None]) -> None:
     """Serve until the mount is gone."""
 
     def ready() -> None:
@@ -189,7 +227,7 @@ def _serve(session: Session, pending: list[int], on_ready: Callable[[], None]) -
     session.serve(ready, pending)
 
 
-def _serve_in_background(session: Session, pending: list[int], undo: contextlib.ExitStack) -> int:
+def _serve_in_background(session: Supervisor, pending: list[int], undo: contextlib.ExitStack) -> int:
     """Fork; the parent returns when the child says that the mount is live, and leaves the undoing to it."""
     if sys.stdout is not None:
         sys.stdout.flush()

@@ -3,60 +3,60 @@ image's file. Both engines' sessions are built on it."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import signal
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from imagefs.frontends.fuse import attach, mountinfo
-from imagefs.frontends.fuse.mount import Mount
+from imagefs.frontends.fuse.keeper import GRACE_SECONDS, ending_signals
 from imagefs.frontends.fuse.notify import notify, watchdog_seconds
-from imagefs.image import Image
-from imagefs.options import Options
+from imagefs.frontends.fuse.threads import in_thread
 
 if TYPE_CHECKING:
     import trio
 
-GRACE_SECONDS = 0.5
-"""How long readers in flight may finish after a signal; then the connection is cut and they get an error."""
+    from imagefs.frontends.fuse.mount import Mount
+    from imagefs.frontends.fuse.mountinfo import MountInfo
+    from imagefs.image import Image
+    from imagefs.options import Options
+
 WATCH_SECONDS = 2.0
 """How often the image's file is looked at."""
 
 log = logging.getLogger("imagefs")
 
 
-def ending_signals() -> list[signal.Signals]:
-    """The signals that unmount: a terminal that is closed ends its mounts too, but not those under nohup."""
-    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    return [signal.SIGTERM, signal.SIGINT, *hangup]
-
-
-class Session(Protocol):
-    """Who speaks to the kernel. `attach` raises OSError; `serve` returns when the mount is gone or told to end; `detach`
-    takes away what is still mounted."""
-
-    def attach(self) -> None: ...
-    def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None: ...
-    def detach(self) -> None: ...
-
-
 class Supervisor:
-    """The tasks beside the serving. `pending` holds signals that came before trio listened."""
+    """Who speaks to the kernel, and the tasks beside that.
+
+    `attach` mounts, `serve` returns when the mount is gone or told to end, `detach` takes away what is still mounted.
+    `pending` holds signals that came before trio listened.
+    """
 
     def __init__(self, mount: Mount, image: Image, mountpoint: str, options: Options) -> None:
         self.mount, self.image, self.mountpoint, self.options = mount, image, mountpoint, options
-        self._mounted_device = ""
+        self._mounted: MountInfo | None = None
+        self.devices: Sequence[int] = ()
+        """Descriptors of /dev/fuse, the first of which is mounted, where a keeper did that: it is he who unmounts, listens
+        to signals and feeds the watchdog."""
+        self.private: Sequence[int] = ()
+        """Further descriptors that no helper process may hold."""
+        self.on_settled: Callable[[], object] = lambda: None
+        """Called by `serve` when it has made the processes that it wants, and no thread."""
 
     def attach(self) -> None:
-        """Mount. Raises OSError."""
+        """Mount, or take over what a keeper has mounted. Raises OSError."""
         self.connect()
-        there = mountinfo.mounted_at(self.mountpoint)
-        self._mounted_device = there.device if there else ""
+        if not self.devices:
+            self._mounted = mountinfo.mounted_at(self.mountpoint)
 
     def connect(self) -> None:
         """Mount, in the way of the engine. Raises OSError."""
+        raise NotImplementedError
+
+    def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
+        """Serve until unmounted or told to end, in the way of the engine."""
         raise NotImplementedError
 
     def invalidate(self) -> None:
@@ -66,42 +66,29 @@ class Supervisor:
         """The first signal unmounts and lets reads finish for a moment; the second ends at once."""
         import trio
 
+        if self.devices:
+            return
         with trio.open_signal_receiver(*ending_signals()) as received:
             if not pending:
                 await received.__anext__()
             notify("STOPPING=1")
             with trio.move_on_after(GRACE_SECONDS):
-                await trio.to_thread.run_sync(self.detach, abandon_on_cancel=True)
+                await in_thread(self.detach)
                 await received.__anext__()
         scope.cancel()
 
     def detach(self) -> None:
-        """Lazily: nobody enters any more, who is in may finish.
-
-        Wherever it is by now: a folder above may have a new name, and another mount may be at the old place.
-        """
-        known = mountinfo.all_mounts()
-        topmost = {mount.mountpoint: mount for mount in known}
-        for mount in reversed(known):
-            if mount.device != self._mounted_device:
-                continue
-            if topmost[mount.mountpoint] is not mount:
-                log.warning("cannot unmount %s: something else is mounted over it", mount.mountpoint)
-                continue
-            try:
-                attach.detach(mount.mountpoint, lazy=True)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOENT):  # gone meanwhile
-                    log.warning("cannot unmount %s: %s", mount.mountpoint, error.strerror)
+        """Lazily, wherever it is by now."""
+        attach.detach_wherever(self._mounted)
 
     async def feed_watchdog(self) -> None:
         """A statvfs goes through the serving: a mount that hangs stops feeding."""
         import trio
 
-        if seconds := watchdog_seconds():
+        if (seconds := watchdog_seconds()) and not self.devices:
             while True:
                 try:
-                    await trio.to_thread.run_sync(os.statvfs, self.mountpoint, abandon_on_cancel=True)
+                    await in_thread(os.statvfs, self.mountpoint)
                 except OSError as error:  # an answer all the same; who is in a detached mount is served on
                     log.debug("%s: %s", self.mountpoint, error)
                 notify("WATCHDOG=1")
@@ -111,15 +98,20 @@ class Supervisor:
         """An image does not change under a mount; when its file does all the same, say so and stop trusting the mapping."""
         import trio
 
-        while not self._has_changed():
+        while not self.has_changed():
             await trio.sleep(WATCH_SECONDS)
+        self.distrust()
+        await in_thread(self.invalidate)
+
+    def distrust(self) -> None:
+        """Stop trusting the mapping of a file that has changed, and say so."""
         log.warning("%s changed while it is mounted: unmount it and mount it again", self.image.path)
         for source in self.image.sources:
             source.distrust()
         self.mount.unmap()
-        await trio.to_thread.run_sync(self.invalidate, abandon_on_cancel=True)
 
-    def _has_changed(self) -> bool:
+    def has_changed(self) -> bool:
+        """Whether a file of the image is another now, or cannot be looked at."""
         try:
             return any(source.changed() for source in self.image.sources)
         except OSError as error:  # a file server that lost it, a device that is gone

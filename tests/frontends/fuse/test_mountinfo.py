@@ -26,6 +26,7 @@ def test_mounts_are_told_with_their_real_names() -> None:
         ("fuse.sshfs", "host:", "/mnt/other"),
     ]
     assert (found[1].options, found[1].device) == ("ro,nosuid,nodev,relatime", "0:50")
+    assert found[1].of_fs == "ro,user_id=0"
 
 
 def test_the_root_is_mounted_and_alive() -> None:

@@ -44,6 +44,11 @@ def nothing_stays_mounted(tmp_path: Path) -> Iterator[None]:
         subprocess.run([*words, mount.mountpoint], check=False)
 
 
+def keeper_of(server: int) -> int:
+    """The process that would unmount when the one that serves died, and with which that one dies."""
+    return int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def line(done: "subprocess.CompletedProcess[bytes]") -> str:
     """The one line that was said on standard error."""
     (only,) = done.stderr.decode().splitlines()
@@ -87,19 +92,21 @@ def test_a_folder_is_made_named_and_removed(image: Path, run_imagefs: Run) -> No
     assert os.listdir(odd.parent) == [odd.name]
 
 
+@pytest.mark.parametrize("sandbox", ["sandbox", "nosandbox"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_while_it_starts_undoes_it(image: Path, folder: Path, number: int) -> None:
+def test_a_signal_while_it_starts_undoes_it(image: Path, folder: Path, number: int, sandbox: str) -> None:
     """Sent from inside, where the mount has just been made."""
     code = f"""
 import os, sys
-from imagefs.frontends.fuse import direct_session
+from imagefs.frontends.fuse import attach
 from imagefs.cli import main
-connect = direct_session.DirectSession.connect
-def connect_and_be_told_to_end(self):
-    connect(self)
+mount = attach.attach
+def mount_and_be_told_to_end(*words):
+    device = mount(*words)
     os.kill(os.getpid(), {int(number)})
-direct_session.DirectSession.connect = connect_and_be_told_to_end
-sys.exit(main(["mount", *sys.argv[1:]]))
+    return device
+attach.attach = mount_and_be_told_to_end
+sys.exit(main(["mount", "-o", "{sandbox}", *sys.argv[1:]]))
 """
     words = [sys.executable, "-c", code, str(image), str(folder)]
     done = subprocess.run(words, capture_output=True, timeout=20, check=False)
@@ -201,7 +208,7 @@ def test_who_holds_a_busy_mount_is_named(image: Path, folder: Path, run_imagefs:
 def test_a_dead_mount_is_listed_as_dead_and_taken_away(image: Path, folder: Path, run_imagefs: Run) -> None:
     assert run_imagefs("mount", image, folder).returncode == 0
     server = next(int(p) for p in session._processes() if session._serves(p, str(image)))
-    os.kill(server, signal.SIGKILL)
+    os.kill(keeper_of(server), signal.SIGKILL)
     end = time.monotonic() + 5
     while session._serves(str(server), str(image)) and time.monotonic() < end:
         time.sleep(0.005)

@@ -27,7 +27,7 @@ from tests.builders.memory import MemoryFileSystem
 def threads_are_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mock clock runs on while a thread works: do its work in place."""
 
-    async def run_sync(call: Callable[..., Any], *args: Any, abandon_on_cancel: bool = False) -> Any:
+    async def run_sync(call: Callable[..., Any], *args: Any, **how: Any) -> Any:
         await trio.lowlevel.checkpoint()
         return call(*args)
 
@@ -60,7 +60,7 @@ def supervisor(tmp_path: Path, source: FileSource) -> Supervisor:
     mount = Mount(MemoryFileSystem({"a": b"1"}, tmp_path / "backing"))
     image: Any = SimpleNamespace(path="image.iso", sources=[source])
     supervisor = Supervisor(mount, image, "/the/mountpoint", Options())
-    supervisor._mounted_device = "0:77"
+    supervisor._mounted = mountinfo.parse(MOUNTS)[-1]
     return supervisor
 
 
@@ -104,6 +104,7 @@ async def test_a_signal_that_came_before_trio_listened_counts(
     [
         (MOUNTS, ["/the/mountpoint"]),
         (MOUNTS.replace(b"0:77", b"0:78"), []),  # gone, and another is there now
+        (MOUNTS.replace(b"image.iso", b"other.iso"), []),  # gone, and another has its number
         (MOUNTS.replace(b"/the/", b"/renamed/"), ["/renamed/mountpoint"]),
         (MOUNTS + b"37 22 0:77 /docs /bound ro - fuse.imagefs /srv/image.iso ro\n", ["/bound", "/the/mountpoint"]),
         (MOUNTS + b"37 36 0:5 / /the/mountpoint rw - tmpfs none rw\n", []),  # covered
