@@ -1,0 +1,281 @@
+"""The life of `imagefs serve`: one process, one FUSE session, any number of images as folders under one root.
+
+trio owns the main thread: signals, the watched folders, the control socket, what is done from time to time, the service
+manager. Serving threads answer the kernel, workers ask the images (`imagefs.daemon.serving`). The folders are listed before
+the mount is there, so that who looks into it sees all images at once.
+"""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import TypeVar
+
+import trio
+
+from imagefs import cache
+from imagefs.daemon.config import Config
+from imagefs.daemon.control import Control, reload_on_hangup, serve_control
+from imagefs.daemon.library import Library
+from imagefs.daemon.metrics import Facts
+from imagefs.daemon.places import Listener, listen
+from imagefs.daemon.reload import Reloader
+from imagefs.daemon.serving import LibraryEngine, LibraryMount
+from imagefs.daemon.watching import Watcher
+from imagefs.daemon.workers import Pool
+from imagefs.errors import NotFoundError, UnsupportedError, UsageError, message_of
+from imagefs.formats import all_formats
+from imagefs.frontends.fuse import attach, mountinfo
+from imagefs.frontends.fuse.notify import notify, watchdog_seconds
+from imagefs.frontends.fuse.session import prepare, remove_folder
+from imagefs.frontends.fuse.threads import in_thread
+from imagefs.options import Options
+
+GRACE_SECONDS = 0.5
+"""How long readers in flight may finish after a signal; then the connection is cut and they get an error."""
+SWEEP_SECONDS, CHECK_SECONDS = 1.0, 2.0
+"""How often idle images are looked for, and how often the files of open ones are looked at."""
+COLLECT_SECONDS, COLLECT_CLOSINGS = 10.0, 32
+"""How often it is seen whether so many images were closed that their remains are worth a collection."""
+SWITCH_SECONDS = 0.001
+"""How long one thread may keep the interpreter from the others: a decoder that computes delays every answer by this."""
+DESCRIPTORS = 1 << 16
+"""What is asked for where the limit of descriptors can be raised: an open image has as many as it has files."""
+
+GATHER_SECONDS = 0.02
+"""How long is waited for what happens together in a watched folder."""
+T = TypeVar("T")
+
+log = logging.getLogger("imagefs")
+
+
+def serve(load: Callable[[], Config], config_path: str | None = None) -> int:
+    """Serve until unmounted or told to end; the exit status. `load` reads the configuration, also when it is read again.
+
+    Raises ImageError and OSError for what is wrong at the start.
+    """
+    config = load()
+    if config.root is None:
+        raise UsageError("the folder under which the images shall appear is missing")
+    if config.options.engine != "direct":
+        raise UnsupportedError("the daemon speaks to the kernel by engine=direct alone")
+    pending = _keep_signals()
+    with contextlib.ExitStack() as undo:
+        place, is_new = _prepare_root(config.root)
+        if is_new:
+            undo.callback(remove_folder, place)
+        listener = _listen(config.socket)
+        if listener is not None:
+            undo.callback(listener.close)
+        daemon = Daemon(config, load, place)
+        daemon.start(config)
+        undo.callback(daemon.unmount)
+        daemon.mount(next((watch.path for watch in config.watch), config_path or place))
+        facts = Facts(config_path, "off", time.time())
+        trio.run(daemon.run, pending, listener, facts)
+    return 0
+
+
+def _keep_signals() -> list[int]:
+    """Put the signals that end by until somebody listens; where they are put. A lease that is broken ends nothing."""
+    pending: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        pending.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, keep)
+    for number in (signal.SIGHUP, signal.SIGIO):
+        signal.signal(number, signal.SIG_IGN)
+    return pending
+
+
+def _prepare_root(root: str) -> tuple[str, bool]:
+    """The root's path without links, and whether it was made. Raises UsageError, OSError."""
+    is_new = False
+    try:
+        place = prepare(root)
+    except NotFoundError:
+        os.makedirs(root)
+        is_new = True
+        place = prepare(root)
+    if os.listdir(place):
+        raise UsageError(f"the folder {place} is not empty; choose another, which will be made, or an empty one")
+    return place, is_new
+
+
+def _listen(path: str | None) -> Listener | None:
+    """The control socket; None where another daemon has the usual place."""
+    try:
+        return listen(path)
+    except OSError as error:
+        if path is not None:
+            raise
+        log.warning("no control socket: %s", message_of(error))
+        return None
+
+
+class Daemon:
+    """Everything that serves, put together. It is what a configuration is applied to (`imagefs.daemon.reload.Target`)."""
+
+    def __init__(self, config: Config, load: Callable[[], Config], root: str) -> None:
+        self.options, self.root = config.options, root
+        self.library = Library(config.options)
+        self.library.forbidden = root
+        self.watcher = Watcher(self.library)
+        self.pool = Pool(config.deadline_seconds, self.library.hang)
+        self.library.stuck = self.pool.stuck
+        self.reloader = Reloader(load, self)
+        self._engine: LibraryEngine | None = None
+        self._mounted: mountinfo.MountInfo | None = None
+        self._collected = 0
+
+    def start(self, config: Config) -> None:
+        """Apply the first configuration: folders are listed, nothing is opened."""
+        list(all_formats())
+        outcome = self.reloader.start(config)
+        for about, error in outcome.failed:
+            log.warning("%s: %s", about, message_of(error))
+
+    # --- what a configuration is applied to -------------------------------------------------------------------------
+
+    def attach(self, path: str, name: str | None, options: Options | None) -> str:
+        return self.library.attach(path, name, options)
+
+    def detach(self, name: str) -> None:
+        self.library.detach(name)
+
+    def watch(self, path: str, recursive: bool) -> None:
+        self.watcher.watch(path, recursive)
+
+    def unwatch(self, path: str) -> None:
+        self.watcher.unwatch(path)
+
+    def configure(self, config: Config) -> None:
+        self.library.options = config.options
+        self.library.idle_seconds = config.idle_seconds
+        self.library.deadline_seconds = self.pool.deadline_seconds = config.deadline_seconds
+        cache.configure(config.cache_bytes)
+
+    # --- the mount --------------------------------------------------------------------------------------------------
+
+    def mount(self, source: str) -> None:
+        """Mount; `source` is what the system shows as its source. Raises OSError."""
+        device = attach.attach(source, self.root, self.options)
+        self._mounted = mountinfo.mounted_at(self.root)
+        mount = LibraryMount(self.library, self.options)
+        threads = self.options.threads
+        self._engine = LibraryEngine(
+            mount, device, pool=self.pool, root=self.root, threads=threads, on_ready=self._say_ready
+        )
+        self.library.kernel = self._engine
+
+    def unmount(self) -> None:
+        """Lazily: nobody enters any more, who is in may finish."""
+        attach.detach_wherever(self._mounted)
+
+    def _say_ready(self) -> None:
+        notify(f"READY=1\nSTATUS=serving {len(self.library.status())} images")
+
+    # --- beside the serving -----------------------------------------------------------------------------------------
+
+    async def run(self, pending: list[int], listener: Listener | None, facts: Facts) -> None:
+        """Serve until unmounted or told to end. `pending` holds signals that came before."""
+        engine = self._engine
+        assert engine is not None
+        ended, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+        def tell() -> None:
+            with contextlib.suppress(trio.RunFinishedError):  # by the other serving thread, a moment before
+                token.run_sync_soon(ended.set)
+
+        engine.when_ended(tell)
+        _raise_limits()
+        gc.freeze()  # what exists now lives as long as the mount
+        gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
+        sys.setswitchinterval(SWITCH_SECONDS)
+        engine.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait_for_signals, pending, nursery.cancel_scope)
+            nursery.start_soon(self._feed_watchdog)
+            nursery.start_soon(self._watch_folders)
+            nursery.start_soon(self._repeat, self.library.sweep, SWEEP_SECONDS)
+            nursery.start_soon(self._repeat, self._check_images, CHECK_SECONDS)
+            nursery.start_soon(self._repeat, self._collect_garbage, COLLECT_SECONDS)
+            nursery.start_soon(reload_on_hangup, self.reloader)
+            if listener is not None:
+                nursery.start_soon(serve_control, Control(self.library, self.reloader, facts), listener.socket)
+            await ended.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _wait_for_signals(self, pending: list[int], scope: trio.CancelScope) -> None:
+        """The first signal unmounts and lets reads finish for a moment; the second ends at once."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            if not pending:
+                await received.__anext__()
+            notify("STOPPING=1")
+            with trio.move_on_after(GRACE_SECONDS):
+                await in_thread(self.unmount)
+                await received.__anext__()
+        scope.cancel()
+
+    async def _feed_watchdog(self) -> None:
+        """A statvfs goes through the serving: a mount that hangs stops feeding."""
+        if seconds := watchdog_seconds():
+            while True:
+                with contextlib.suppress(OSError):  # an answer all the same; who is in a detached mount is served on
+                    await in_thread(os.statvfs, self.root)
+                notify("WATCHDOG=1")
+                await trio.sleep(seconds / 3)
+
+    async def _watch_folders(self) -> None:
+        while True:
+            with trio.move_on_after(self.watcher.wait() or math.inf):
+                await trio.lowlevel.wait_readable(self.watcher)
+            await trio.sleep(GATHER_SECONDS)  # few things happen alone
+            pause = await _in_thread(self.watcher.work)
+            await trio.sleep(GATHER_SECONDS if pause is None else pause)
+
+    async def _repeat(self, call: Callable[[], None], seconds: float) -> None:
+        while True:
+            await trio.sleep(seconds)
+            await _in_thread(call)
+
+    def _collect_garbage(self) -> None:
+        """What closed images leave: by itself the interpreter would hardly ever look at what is that old."""
+        if self.library.closings - self._collected >= COLLECT_CLOSINGS:
+            self._collected = self.library.closings
+            gc.collect()
+            with contextlib.suppress(AttributeError):  # another C library than glibc
+                ctypes.CDLL(None).malloc_trim(0)  # what is free between what is in use goes back to the system
+
+    def _check_images(self) -> None:
+        """Have the workers look at the files of the images that are open: that may take long on a file server."""
+        for slot in self.library.open_slots():
+            self.pool.submit(slot, partial(self.library.check, slot))
+
+
+async def _in_thread(call: Callable[[], T]) -> T | None:
+    """What `call` returns, called in a thread; None when it fails: that is logged, and ends nothing else."""
+    try:
+        return await in_thread(call)
+    except Exception:
+        log.exception("%s failed unexpectedly", call)
+        return None
+
+
+def _raise_limits() -> None:
+    """Allow as many descriptors as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
