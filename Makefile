@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CORPUS ?= ../shared/corpus
 FUZZ_SECONDS ?= 300
+SOAK_SECONDS ?= 600
 # Tools keep their caches where `make clean` finds them.
 export RUFF_CACHE_DIR := build/cache/ruff
 export MYPY_CACHE_DIR := build/cache/mypy
@@ -11,7 +12,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := build/cache/hypothesis
 PYTEST_CACHE := -o cache_dir=build/cache/pytest
 export PYTHON
 
-.PHONY: help demo test check format bench corpus fuzz readme clean packages
+.PHONY: help demo test check format bench corpus fuzz soak readme deb clean packages
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,8 +41,15 @@ corpus: .venv/dev.stamp ## compare with trusted listings of real images
 fuzz: .venv/dev.stamp ## feed damaged images to every decoder for FUZZ_SECONDS (300)
 	IMAGEFS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PY) -m pytest -q $(PYTEST_CACHE) --timeout 0 tests/fuzz
 
+soak: .venv/dev.stamp packages ## the daemon under load for SOAK_SECONDS (600), and whether its memory stays flat
+	$(PY) tools/soak.py $(SOAK_SECONDS)
+
 readme: .venv/dev.stamp ## bring the generated parts of README.md up to date
 	$(PY) -m tools.readme
+
+deb: ## build the Debian package in build/deb
+	@mkdir -p build; tools/packages deb || echo "make: going on without them"
+	@tools/deb
 
 clean: ## remove build/ and .venv
 	rm -rf build .venv

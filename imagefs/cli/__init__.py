@@ -10,7 +10,13 @@ from collections.abc import Sequence
 COMMANDS = {
     "mount": "show an image as a folder",
     "umount": "take a mount away",
-    "list": "list the images that are mounted",
+    "open": "mount an image under ~/imagefs and show it in the file manager",
+    "list": "list the images that are mounted, and those of the daemon",
+    "serve": "show all images of folders, as they come and go: the daemon",
+    "attach": "show an image as a folder of the daemon",
+    "detach": "take an image away from the daemon",
+    "status": "tell what the daemon is doing",
+    "reload": "have the daemon read its configuration again",
     "run": "run a command that alone sees images as folders",
     "ls": "list files in an image",
     "tree": "draw the folders of an image",
@@ -18,8 +24,10 @@ COMMANDS = {
     "extract": "copy files out of an image",
     "info": "tell what an image is: container, tracks, volumes, labels",
     "formats": "list the formats that can be read",
+    "install-integration": "make desktop, manual and shell know imagefs",
+    "uninstall-integration": "take that away again",
 }
-"""The commands, in the order of the help: name (and module in this package), what it does."""
+"""The commands, in the order of the help: name (and module in this package, with `_` for `-`), what it does."""
 
 _HELP = """\
 usage: imagefs COMMAND [OPTION]... IMAGE ...
@@ -31,6 +39,11 @@ commands:
 {commands}
 
 exit status:
+{statuses}
+examples:
+{examples}"""
+
+STATUSES = """\
   0   done
   64  wrong words on the command line or in -o
   65  not an image, or a damaged one
@@ -40,8 +53,8 @@ exit status:
   71  an error of the system; 74 for input and output
   77  password needed, or a reference that leaves the image's folder
   130 interrupted
-
-examples:
+"""
+EXAMPLES = """\
   imagefs mount disc.iso ~/disc       then: ls ~/disc; imagefs umount ~/disc
   imagefs ls -l game.cue              list the root of a CD
   imagefs cat disc.iso README.TXT     read one file
@@ -59,11 +72,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = [*words[1:2], "--help"]
         name = words[0]
     if name in COMMANDS:
-        from imagefs.cli.common import run_command
+        try:
+            from imagefs.cli.common import run_command
 
-        return run_command(name, words[1:])
+            return run_command(name, words[1:])
+        except KeyboardInterrupt:  # while modules are imported or words are parsed; a running command sees to it itself
+            return 130
+    if name == "mount.imagefs":  # what the helper of mount(8) runs; its words and exit statuses are its own
+        from imagefs.cli.mount_helper import main as helper
+
+        return helper(words[1:])
+    if name == "systemd-generator":  # what systemd runs at boot
+        from imagefs.daemon.generator import main as generate
+
+        return generate(words[1:])
+    if name == "complete-path":  # what the shells' completions ask for
+        from imagefs.cli.documents.inside import main as complete
+
+        return complete(words[1:])
     if name in ("-h", "--help"):
-        return _print(_HELP.format(commands="\n".join(f"  {name:9} {text}" for name, text in COMMANDS.items())))
+        width = max(map(len, COMMANDS))
+        commands = "\n".join(f"  {name:{width}} {text}" for name, text in COMMANDS.items())
+        return _print(_HELP.format(commands=commands, statuses=STATUSES, examples=EXAMPLES))
     if name in ("-V", "--version"):
         from imagefs import __version__
 

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from imagefs.cli.output import Report, guarded
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from imagefs.options import Options
 
 USAGE_STATUS = UsageError.status
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,9 +26,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE_STATUS, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
-def run_command(name: str, words: Sequence[str]) -> int:
-    """Import a command's module, parse `words` with its arguments and run it; its exit status."""
-    module = importlib.import_module(f"imagefs.cli.{name}")
+def parser_of(name: str) -> tuple[ModuleType, Parser]:
+    """The module of a command, and the parser of its words."""
+    module = importlib.import_module(f"imagefs.cli.{name.replace('-', '_')}")
     parser = Parser(
         prog=f"imagefs {name}",
         description=module.__doc__,
@@ -36,6 +36,12 @@ def run_command(name: str, words: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
+    return module, parser
+
+
+def run_command(name: str, words: Sequence[str]) -> int:
+    """Import a command's module, parse `words` with its arguments and run it; its exit status."""
+    module, parser = parser_of(name)
     command: list[str] = []
     if getattr(module, "COMMAND_FOLLOWS", False) and "--" in words:
         end = list(words).index("--")
@@ -66,6 +72,14 @@ def add_talk_arguments(parser: argparse.ArgumentParser) -> None:
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command that opens an image takes: IMAGE, -o, --cache-size, --password-file, -q, -v."""
     parser.add_argument("image", metavar="IMAGE", help="an image, or the descriptor beside it (.cue)")
+    add_option_words(parser)
+    parser.add_argument("--cache-size", metavar="N", help="bytes for decoded data, as 64M (the default), 1G, 512K")
+    parser.add_argument("--password-file", metavar="FILE", help="accepted; no format that is read needs a password yet")
+    add_talk_arguments(parser)
+
+
+def add_option_words(parser: argparse.ArgumentParser) -> None:
+    """-o, with what it takes at the end of the help."""
     parser.add_argument(
         "-o",
         dest="options",
@@ -74,10 +88,12 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="options with commas between them, listed below",
     )
-    parser.add_argument("--cache-size", metavar="N", help="bytes for decoded data, as 64M (the default), 1G, 512K")
-    parser.add_argument("--password-file", metavar="FILE", help="accepted; no format that is read needs a password yet")
-    add_talk_arguments(parser)
     parser.epilog = options_help()
+
+
+def add_socket_argument(parser: argparse.ArgumentParser) -> None:
+    """--socket, which every command has that asks the daemon."""
+    parser.add_argument("--socket", metavar="PATH", help="the daemon's control socket, where it is not the usual one")
 
 
 def options_help() -> str:
@@ -92,11 +108,12 @@ def size_in_bytes(text: str | None) -> int | None:
     """64M, 1GiB, 4096: bytes, units are powers of 1024. Raises UsageError."""
     if text is None:
         return None
-    digits = text.rstrip("kKmMgGiIbB")
-    unit = text[len(digits) :].lower().removesuffix("b").removesuffix("i")
-    if not (digits.isascii() and digits.isdigit()) or unit not in _UNITS:
-        raise UsageError(f"--cache-size {text!r} is not understood: it takes bytes, or a number with K, M or G")
-    return int(digits) * _UNITS[unit]
+    from imagefs.options import bytes_of
+
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise UsageError(f"--cache-size {text!r} is not understood: it takes {error}") from None
 
 
 def options_of(args: argparse.Namespace) -> "Options":

@@ -2,16 +2,22 @@
 
 mount.imagefs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
 
--f checks everything and mounts nothing, -s lets unknown options pass, -v says what was mounted; -n, -N and -t mean nothing
-here. `rw` is accepted, and the mount is read-only. `nofail` makes a missing image no failure. A remount that changes nothing
-succeeds; one that would change what is shown has to be an unmount and a new mount. Nothing is ever mounted on top of itself.
+-f checks everything and changes nothing, -s lets unknown options pass, -v says what was mounted, -N names the mount
+namespace in which SOURCE and DIR are meant; -n and -t mean nothing here. `rw` is accepted, and the mount is read-only.
+`nofail` makes a missing image no failure. A remount that changes nothing succeeds; one that would change what is shown has
+to be an unmount and a new mount. Nothing is ever mounted on top of itself.
+
+Under the name mount.fuse.imagefs mount(8) runs the same program where it has the type from the list of mounts, as for a
+remount: without it, a shell would be asked to run `imagefs` with words that are no command of it.
 
 Exit statuses are those of mount(8): 0 done, 1 usage, 2 system error, 4 internal error, 8 interrupted, 32 failure.
 """
 
+import ctypes
 import errno
 import getopt
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +25,8 @@ from imagefs.errors import ImageError, NotFoundError, UsageError, message_of
 from imagefs.options import HARMLESS, Options, is_known, parse, split_words
 
 DONE, USAGE, SYSTEM, INTERNAL, INTERRUPTED, FAILURE = 0, 1, 2, 4, 8, 32
+CLONE_NEWNS = 0x20000
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/\d+")
 _OF_THE_SYSTEM = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO)
 
 
@@ -37,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags, paths = getopt.gnu_getopt(list(words), "sfnvo:t:N:")
         if len(paths) != 2:
             raise Refusal("usage: mount.imagefs SOURCE DIR [-sfnv] [-o OPTIONS]", USAGE)
-        _run(paths[0], paths[1], flags)
+        _run(_named(paths[0]), paths[1], flags)
     except getopt.GetoptError as error:
         return _end(f"{error}", USAGE)
+    except UsageError as error:
+        return _end(message_of(error), USAGE)
     except Refusal as refusal:
         return _end(f"{refusal}", refusal.status)
     except KeyboardInterrupt:
@@ -54,11 +64,19 @@ def _end(text: str, status: int) -> int:
     return status
 
 
+def _named(source: str) -> str:
+    """The name of an image that is given as a descriptor of ours, where it still has one."""
+    path = os.path.realpath(source) if _DESCRIPTOR.fullmatch(source) else source
+    return path if os.path.exists(path) else source
+
+
 def _run(source: str, folder: str, flags: Sequence[tuple[str, str]]) -> None:
-    given = {flag for flag, _ in flags}
+    given = dict(flags)
     words = [word for flag, value in flags if flag == "-o" for word in split_words(value)]
+    if "-N" in given:
+        _enter(given["-N"])
     if "remount" in words:
-        _remount(words)
+        _remount(folder, words)
         return
     try:
         options = parse(_passed(words, sloppy="-s" in given))
@@ -71,6 +89,8 @@ def _run(source: str, folder: str, flags: Sequence[tuple[str, str]]) -> None:
             from imagefs.frontends.fuse.session import mount_image
 
             status = mount_image(source, folder, options)
+            if status > 128:  # a signal's
+                raise KeyboardInterrupt
             if status:
                 raise Refusal(f"{source}: the mount ended as soon as it was made", FAILURE)
     except NotFoundError as error:
@@ -83,7 +103,7 @@ def _run(source: str, folder: str, flags: Sequence[tuple[str, str]]) -> None:
         of_the_system = error.errno in _OF_THE_SYSTEM or error.filename == "/dev/fuse"
         raise Refusal(f"{source}: {message_of(error)}", SYSTEM if of_the_system else FAILURE) from None
     if "-v" in given:
-        print(f"mount.imagefs: {source} mounted on {folder}, read-only")
+        print(f"mount.imagefs: {source} {'can be' if '-f' in given else 'is'} mounted on {folder}, read-only")
 
 
 def _passed(words: Sequence[str], *, sloppy: bool) -> list[str]:
@@ -92,23 +112,45 @@ def _passed(words: Sequence[str], *, sloppy: bool) -> list[str]:
     return [word for word in kept if is_known(word)] if sloppy else kept
 
 
-def _remount(words: Sequence[str]) -> None:
-    """Nothing to do for flags of every mount; whatever else is asked for cannot be done to a mount that is there."""
+def _enter(namespace: str) -> None:
+    """Go into a mount namespace, named by a file of /proc/PID/ns or a descriptor to one."""
+    try:
+        descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+        if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNS):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), namespace)
+        os.close(descriptor)
+    except OSError as error:
+        raise Refusal(f"cannot enter the namespace: {message_of(error)}", SYSTEM) from None
+
+
+def _remount(folder: str, words: Sequence[str]) -> None:
+    """Nothing to do for flags of every mount and for what holds already (mount(8) repeats it); the rest cannot be done to
+    a mount that is there."""
+    from imagefs.frontends.fuse import mountinfo
+
     if "rw" in words and "ro" not in words:
         raise Refusal("imagefs mounts are read-only", FAILURE)
-    changes = [word for word in words if word not in HARMLESS and word not in ("remount", "noexec")]
+    there = mountinfo.mounted_at(mountinfo.place_of(folder))
+    if there is None or there.kind != mountinfo.TYPE:
+        raise Refusal(f"{folder}: no imagefs is mounted there", FAILURE)
+    without_effect = HARMLESS.union(("remount", "noexec"), there.options.split(","), there.of_fs.split(","))
+    changes = [word for word in words if word not in without_effect]
     if any(not word.startswith(("x-", "X-", "comment")) for word in changes):
         raise Refusal(f"a mount cannot be changed ({', '.join(changes)}): unmount it and mount it again", FAILURE)
 
 
 def _check(source: str, folder: str, options: Options) -> None:
-    """All that can fail before the mount itself."""
-    from imagefs.frontends.fuse.session import prepare
+    """All that can fail before the mount itself. A dead mount, which a mount would replace, stays."""
+    from imagefs.frontends.fuse import mountinfo, session
     from imagefs.image import open_image
 
     with open_image(source, options) as image:
         image.tree.entries(image.tree.root)
-    prepare(os.path.abspath(folder))
+    place = mountinfo.place_of(folder)
+    there = mountinfo.mounted_at(place)
+    if there is None or there.kind != mountinfo.TYPE or not mountinfo.is_dead(place):
+        session.prepare(place)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,14 @@ def imagefs(capfdbinary: pytest.CaptureFixture[bytes]) -> Imagefs:
     return run
 
 
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where commands look for a daemon: not where the machine may have one."""
+    place = str(tmp_path / "run" / "control.sock")
+    monkeypatch.setattr("imagefs.daemon.client.default_socket", lambda: place)
+    return place
+
+
 class StandIn:
     """As much of an Image as commands need, around a file system of the test's."""
 

@@ -43,17 +43,21 @@ def test_a_disc_and_its_tracks(imagefs: Imagefs, cue: str):
     assert lines[0] == "image      disc.cue"
     assert 'disc       CD, "An Album", "Somebody"' in lines
     assert "catalog    1234567890123" in lines
-    table = lines.index("           session  track  mode          start   sectors     length")
-    assert lines[table + 1 : table + 3] == [
-        "                 1      1  mode1/2352        0        75   00:01:00",
-        '                 1      2  audio           225       150   00:02:00  DCP ABCDE1234567 "First"',
+    table = lines.index('disc       CD, "An Album", "Somebody"') + 2
+    assert lines[table : table + 5] == [
+        f"{'':11}session  track  mode           start        msf   sectors     length  pregap  isrc          flags, title",
+        "                 1      1  mode1/2352         0   00:02:00        75   00:01:00       0",
+        '                 1      2  audio            225   00:05:00       150   00:02:00     150  ABCDE1234567  DCP "First"',
+        "                 1    out                   375   00:07:00",
+        "volume 1   no file system that imagefs reads",
     ]
-    assert lines[table + 3] == "volume 1   no file system that imagefs reads"
 
 
 def test_the_same_for_programs(imagefs: Imagefs, cue: str):
     facts = json.loads(imagefs("info", "--json", cue).out)
-    assert list(facts) == ["path", "files", "formats", "size", "disc", "volumes", "warnings", "error"]
+    assert list(facts) == [
+        "path", "files", "formats", "size", "disc", "volumes", "warnings", "error", "error_class",
+    ]  # fmt: skip
     assert [file["size"] for file in facts["files"]] == [len(SHEET), 375 * 2352]
     assert [step["name"] for step in facts["formats"]] == ["cue"]
     assert facts["size"] == 75 * 2048 + 150 * 2352
@@ -65,19 +69,28 @@ def test_the_same_for_programs(imagefs: Imagefs, cue: str):
         "1234567890123",
     )
     (session,) = disc["sessions"]
+    assert (session["number"], session["lead_out"], session["lead_out_msf"]) == (1, 375, "00:07:00")
     assert session["tracks"][1] == {
         "number": 2,
         "mode": "audio",
         "start": 225,
+        "start_msf": "00:05:00",
         "length": 150,
+        "length_msf": "00:02:00",
         "pregap": 150,
         "indexes": [275],
         "flags": ["DCP"],
+        "subchannel": False,
         "isrc": "ABCDE1234567",
         "title": "First",
         "performer": "",
     }
-    assert facts["error"] is None
+    (volume,) = facts["volumes"]
+    assert volume == {
+        "number": 1, "session": 1, "kind": "mode1/2352", "origin": 0, "filesystem": None, "trees": [], "states": [],
+        "error": None,
+    }  # fmt: skip
+    assert (facts["error"], facts["error_class"]) == (None, None)
 
 
 def test_why_has_every_probe(imagefs: Imagefs, cue: str):
@@ -97,8 +110,26 @@ def test_what_matches_and_cannot_be_opened_says_why(imagefs: Imagefs, cue: str):
     folder = Path.cwd()
     why = f"its part 'disc.bin' is missing (looked in {folder}); put it beside the image"
     assert (result.status, result.errors) == (66, [f"imagefs: disc.cue: {why}"])
+    assert "recognised a CUE sheet: FILE and TRACK lines of a CUE sheet" in result.out.decode().splitlines()
     assert any("cue" in line and line.endswith(why) for line in result.out.decode().splitlines())
-    assert json.loads(imagefs("info", "--json", cue).out) == {"path": "disc.cue", "error": why}
+    assert json.loads(imagefs("info", "--json", cue).out) == {
+        "path": "disc.cue",
+        "error": why,
+        "error_class": "MissingPartError",
+        "recognised": [
+            {
+                "candidate": "disc.cue",
+                "name": "cue",
+                "title": "a CUE sheet",
+                "reason": "FILE and TRACK lines of a CUE sheet",
+            }
+        ],
+    }
+
+
+def test_what_does_not_exist(imagefs: Imagefs, tmp_path: Path):
+    facts = json.loads(imagefs("info", "--json", tmp_path / "no.iso").out)
+    assert (facts["error_class"], facts["recognised"]) == ("NotFoundError", [])
 
 
 def test_what_nothing_recognises(imagefs: Imagefs, tmp_path: Path):
@@ -117,6 +148,7 @@ def test_what_nothing_recognises(imagefs: Imagefs, tmp_path: Path):
     assert all(line.split()[3] == "no" for line in lines if line.startswith("probe"))
     facts = json.loads(imagefs("info", "--json", path).out)
     assert (facts["formats"], facts["disc"], facts["error"]) == ([], None, why)
+    assert facts["error_class"] == "NotAnImageError"
 
 
 @pytest.mark.foreign
@@ -129,4 +161,5 @@ def test_a_volume_as_other_programs_describe_it(imagefs: Imagefs, make_iso, tree
     got = volume["filesystem"]
     assert (got["kind"], got["label"], got["uuid"]) == (want["TYPE"], want["LABEL"], want["UUID"])
     assert got["tree"] == "rr"
+    assert (volume["trees"], volume["states"]) == (["rr", "iso"], [])
     assert "volume 1   iso9660 (rr), label Some_Label, " in imagefs("info", image).out.decode()

@@ -44,7 +44,7 @@ def test_help_lists_every_command_and_every_exit_status(imagefs: Imagefs):
     assert (status, lines) == (0, [])
     text = out.decode()
     for name, summary in COMMANDS.items():
-        assert f"  {name:9} {summary}\n" in text
+        assert f"  {name:21} {summary}\n" in text
     numbers = {int(number) for number in re.findall(r"^  (\d+) ", text, re.MULTILINE)}
     table = {int(number) for number in re.findall(r"^\w+ +.*? (6\d|7\d) ", errors.__doc__ or "", re.MULTILINE)}
     assert numbers == table | {0, 71, 130}

@@ -41,6 +41,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
             ("disc.iso", "/mnt", Options(uid=5, tree="udf"), False, 1 << 30),
         ),
         (["--password-file", "secret", "disc.iso", "/mnt"], ("disc.iso", "/mnt", Options(), False, None)),
+        (["--no-sandbox", "disc.iso"], ("disc.iso", None, Options(sandbox=False), False, None)),
+        (["-o", "nosandbox", "disc.iso", "--sandbox"], ("disc.iso", None, Options(sandbox=True), False, None)),
         (["--", "-disc.iso", "-mnt"], ("./-disc.iso", "./-mnt", Options(), False, None)),
     ),
 )
@@ -94,6 +96,14 @@ def test_list(imagefs: Imagefs, monkeypatch):
         {"source": "/a/disc.iso", "mountpoint": "/mnt/a", "options": "ro,nosuid", "alive": True},
         {"source": "/b.cue", "mountpoint": "/mnt/b", "options": "ro", "alive": False},
     ]
+
+
+def test_list_shows_no_control_characters(imagefs: Imagefs, monkeypatch):
+    """A name must not steer the terminal, nor look like two mounts."""
+    odd = session.MountInfo("/a\x1b[2J.iso", "/mnt/a\nb\udcff", "ro")
+    monkeypatch.setattr(session, "mounts", lambda: [odd])
+    assert imagefs("list").out == b"/a\\x1b[2J.iso on /mnt/a\\x0ab\\xff (ro)\n"
+    assert json.loads(imagefs("list", "--json").out)[0]["mountpoint"] == odd.mountpoint
 
 
 def test_list_of_nothing(imagefs: Imagefs, monkeypatch):

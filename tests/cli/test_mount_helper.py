@@ -10,7 +10,7 @@ import pytest
 
 from imagefs.cli import mount_helper
 from imagefs.cli.mount_helper import main
-from imagefs.frontends.fuse import session
+from imagefs.frontends.fuse import attach, mountinfo, session
 
 HELPER = "/sbin/mount.imagefs"
 
@@ -31,9 +31,12 @@ def folder(tmp_path: Path) -> Path:
 def mounted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, object]]:
     """What would have been mounted; nothing really is."""
     calls: list[tuple[str, str, object]] = []
-    monkeypatch.setattr(
-        session, "mount_image", lambda path, folder, options: calls.append((path, folder, options)) or 0
-    )
+
+    def mount(path: str, folder: str, options: object) -> int:
+        calls.append((path, folder, options))
+        return 0
+
+    monkeypatch.setattr(session, "mount_image", mount)
     return calls
 
 
@@ -43,7 +46,7 @@ def test_words_as_mount_passes_them(mounted: list[tuple[str, str, object]], caps
     ((path, folder, options),) = mounted
     assert (path, folder) == ("/srv/a b.iso", "/mnt/a")
     assert (options.tree, options.uid, options.noexec) == ("iso", 5, True)  # type: ignore[attr-defined]
-    assert capsys.readouterr().out == "mount.imagefs: /srv/a b.iso mounted on /mnt/a, read-only\n"
+    assert capsys.readouterr().out == "mount.imagefs: /srv/a b.iso is mounted on /mnt/a, read-only\n"
 
 
 def test_fake_checks_everything_and_mounts_nothing(
@@ -61,12 +64,14 @@ def test_fake_checks_everything_and_mounts_nothing(
     [
         ([], 1, "usage:"),
         (["source"], 1, "usage:"),
+        (["source", ""], 32, "there is no such file"),
+        (["source", "", "-o", "remount"], 1, "the name of the mount point is empty"),
         (["source", "dir", "-Z"], 1, "option -Z not recognized"),
         (["source", "dir", "-o", "colour=red"], 1, "'colour=red' is not known"),
         (["source", "dir", "-o", "tree=ntfs"], 1, "tree=ntfs is not understood"),
         (["/no/such.iso", "dir", "-o", "ro"], 32, "there is no such file"),
         (["a", "b", "-o", "remount,rw"], 32, "read-only"),
-        (["a", "b", "-o", "remount,ro,tree=iso"], 32, "unmount it and mount it again"),
+        (["a", "/", "-o", "remount,ro"], 32, "no imagefs is mounted there"),
     ],
 )
 def test_refusals_are_one_line(words: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,10 +82,54 @@ def test_refusals_are_one_line(words: list[str], status: int, said: str, capsys:
     assert line.startswith("mount.imagefs: ") and said in line
 
 
-@pytest.mark.parametrize("options", ["remount,ro", "ro,remount,noexec,relatime,nofail", "remount"])
-def test_a_remount_that_changes_nothing_succeeds(options: str, mounted: list[tuple[str, str, object]]) -> None:
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if an image were mounted wherever one looks."""
+    info = mountinfo.MountInfo("/srv/a.iso", "/mnt", "ro,nosuid,nodev", of_fs="ro,user_id=0,group_id=0,allow_other")
+    monkeypatch.setattr(mountinfo, "mounted_at", lambda place: info)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "remount,ro",
+        "ro,remount,noexec,relatime,nofail",
+        "remount",
+        "remount,ro,nosuid,nodev,relatime,user_id=0,group_id=0,allow_other,x-systemd.automount",
+    ],
+)
+def test_a_remount_that_changes_nothing_succeeds(
+    options: str, mounted: list[tuple[str, str, object]], there: None
+) -> None:
     assert main(["/srv/a.iso", "/mnt", "-o", options]) == 0
     assert mounted == []
+
+
+@pytest.mark.parametrize("option", ["tree=iso", "uid=5", "user_id=5"])
+def test_a_remount_that_would_change_something(option: str, there: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["/srv/a.iso", "/mnt", "-o", f"remount,ro,{option}"]) == 32
+    said = f"mount.imagefs: a mount cannot be changed ({option}): unmount it and mount it again\n"
+    assert capsys.readouterr().err == said
+
+
+def test_fake_leaves_a_dead_mount_to_the_mount_itself(
+    image: Path, folder: Path, there: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detached: list[str] = []
+    monkeypatch.setattr(mountinfo, "is_dead", lambda place: True)
+    monkeypatch.setattr(attach, "detach", lambda place, lazy: detached.append(place))
+    assert main([str(image), str(folder), "-f", "-o", "ro"]) == 0
+    assert detached == []
+
+
+def test_a_signal_before_the_mount_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "mount_image", lambda path, folder, options: 128 + 15)
+    assert main(["a", "b", "-o", "ro"]) == mount_helper.INTERRUPTED
+
+
+def test_a_namespace_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a", "b", "-N", "/dev/null", "-o", "ro"]) == mount_helper.SYSTEM
+    assert capsys.readouterr().err.startswith("mount.imagefs: cannot enter the namespace: ")
 
 
 def test_sloppy_lets_unknown_options_pass(mounted: list[tuple[str, str, object]]) -> None:
