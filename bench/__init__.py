@@ -5,6 +5,7 @@ What is reported is the median of each: a ratio above 1 means that imagefs is be
 ratios of one round much less.
 
 material   the images, made once below build/bench
+twins      the same in other containers and wrappers
 programs   who is compared: how each one mounts, and what its process weighs
 jobs       what is measured
 rows       which job, which programs, on which image

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from bench import material, report
+from bench import material, report, twins
 from bench.rows import Contender, Row, rows
 
 
@@ -62,6 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print("\n".join(f"{row.name:15} {row.about}" for row in wanted))
         return 0
     material.prepare()
+    twins.prepare()
     results, failed = [], False
     print(report.HEADER, flush=True)
     for row in wanted:

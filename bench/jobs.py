@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import programs
+from bench import programs, seeks
 from bench.material import BIG, BIG_BYTES, SMALL
 
 RANDOM_READS, RANDOM_BYTES, RANDOM_SPAN = 20_000, 4096, 48 << 20
@@ -84,6 +84,33 @@ def weigh_after_find(folder: Path, field: str) -> float:
 def decode_cso(image: Path, *, reader: bool) -> float:
     """The whole CSO, decoded without a mount: through imagefs, or by the same inflate library in a bare loop."""
     return figure_of([sys.executable, "-m", "bench.cso_loop", str(image), *(["--reader"] if reader else [])])
+
+
+def decode_chd(image: Path, *, reader: bool) -> float:
+    """The whole CHD, decoded without a mount: through imagefs, or by the codec libraries alone on all cores."""
+    return figure_of([sys.executable, "-m", "bench.chd_loop", str(image), *(["--reader"] if reader else [])])
+
+
+def chdman(image: Path, command: str) -> float:
+    """The whole CHD by chdman, into a file that is thrown away."""
+    target = image.with_suffix(".out")
+    more = ["-ob", target.with_suffix(".bin")] if command == "extractcd" else []
+    try:
+        return timed("chdman", command, "-f", "-i", image, "-o", target, *more)
+    finally:
+        for path in (target, target.with_suffix(".bin")):
+            path.unlink(missing_ok=True)
+
+
+def seek(image: Path, size: int) -> float:
+    """Some reads all over a compressed image, with the opening of it."""
+    return figure_of([sys.executable, "-m", "bench.seeks", str(image), *map(str, seeks.places(size))])
+
+
+def seek_by_unpacking(image: Path, size: int, program: str) -> float:
+    """The same reads by a program that unpacks from the beginning."""
+    line = f'{program} -dc "$0" | tail -c +$(($1 + 1)) | head -c {seeks.READ_BYTES}'
+    return sum(timed("bash", "-c", line, image, place) for place in seeks.places(size))
 
 
 def figure_of(words: Sequence[str]) -> float:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from bench import jobs
-from bench.material import BIG, BIG_BYTES, CSO, CUE, EROFS, ISO, SMALL
+from bench.material import BIG, BIG_BYTES, EROFS, ISO, SMALL, UDF
 from bench.programs import EROFS as KERNEL
 from bench.programs import FUSEISO, RATARMOUNT, Program, imagefs, mounted
+from bench.twins import CHD_CODECS, CHDS, CSO, CUE, ECM, FAR, GZ, MDS, SLICE_BIN, SLICE_BYTES, XZ
 
 Job = Callable[[Path], float]
 
@@ -48,24 +49,30 @@ def _through(program: Program, job: Job, *, image: Path = ISO, cold: bool = Fals
     return Contender(name or program.name, measure, program.lacks)
 
 
-def _start(program: Program) -> Contender:
+def _start(program: Program, image: Path = ISO) -> Contender:
     """From the start of the program to the listing of the root."""
 
     def measure() -> float:
-        jobs.warm(ISO)
+        jobs.warm(image)
         start = time.perf_counter()
-        with mounted(program, ISO):
+        with mounted(program, image):
             return time.perf_counter() - start
 
     return Contender(program.name, measure, program.lacks)
 
 
-def _seven_zip(*words: object) -> Contender:
-    def measure() -> float:
-        jobs.warm(ISO)
-        return jobs.timed("7zz", *words)
+def _command(name: str, *words: object, image: Path = ISO) -> Contender:
+    """A program that does the job by itself, its output thrown away."""
 
-    return Contender("7zz", measure, lambda: None if shutil.which("7zz") else "7zz is not installed")
+    def measure() -> float:
+        jobs.warm(image)
+        return jobs.timed(name, *words)
+
+    return Contender(name, measure, _missing(name))
+
+
+def _missing(name: str) -> Callable[[], str | None]:
+    return lambda: None if shutil.which(name) else f"{name} is not installed"
 
 
 def _disk() -> Contender:
@@ -94,6 +101,41 @@ def _decode(name: str, *, reader: bool) -> Contender:
     return Contender(name, measure)
 
 
+def _chd_row(codec: str) -> Row:
+    """A whole CHD in order: against the libraries alone on all cores, and against chdman where it knows the codec."""
+    image, is_cd = CHDS[codec], codec.startswith("cd")
+    size = SLICE_BIN.stat().st_size if is_cd and SLICE_BIN.exists() else SLICE_BYTES
+
+    def side(name: str, measure: Job, lacks: Callable[[], str | None] = lambda: None) -> Contender:
+        def measured() -> float:
+            jobs.warm(image)
+            return measure(image) / size * 1e9
+
+        return Contender(name, measured, lacks)
+
+    verb = "extractcd" if is_cd else "extractraw"
+    peers = [side("its libraries alone", partial(jobs.decode_chd, reader=False))]
+    if codec != "zstd":  # chdman 0.251 does not know it
+        peers.append(side(f"chdman {verb}", partial(jobs.chdman, command=verb), _missing("chdman")))
+    about = f"read a whole CHD ({codec})"
+    return Row(f"chd-{codec}", about, side("imagefs", partial(jobs.decode_chd, reader=True)), peers, "s/GB")
+
+
+def _seek_row(name: str, image: Path, program: str) -> Row:
+    """Reads all over a compressed image of SLICE_BYTES."""
+
+    def side(title: str, measure: Callable[[], float], lacks: Callable[[], str | None] = lambda: None) -> Contender:
+        def measured() -> float:
+            jobs.warm(image)
+            return measure()
+
+        return Contender(title, measured, lacks)
+
+    ours = side("imagefs", partial(jobs.seek, image, SLICE_BYTES))
+    peer = side(f"{program} -dc", partial(jobs.seek_by_unpacking, image, SLICE_BYTES, program), _missing(program))
+    return Row(name, f"open a {image.suffix}, 8 reads all over it", ours, [peer])
+
+
 def rows(command: Sequence[str]) -> list[Row]:
     """Every row, with imagefs started by `command`."""
     ours = imagefs(command)
@@ -108,9 +150,13 @@ def rows(command: Sequence[str]) -> list[Row]:
         job = partial(jobs.weigh_after_find, field=field)
         return Row(name, about, _through(ours, job), [_through(p, job) for p in (FUSEISO, RATARMOUNT)], "MiB")
 
-    listing = _seven_zip("l", ISO.resolve())
-    small = _seven_zip("x", "-so", ISO.resolve(), SMALL)
-    big = _seven_zip("x", "-so", ISO.resolve(), BIG)
+    listing = _command("7zz", "l", ISO.resolve())
+    small = _command("7zz", "x", "-so", ISO.resolve(), SMALL)
+    big = _command("7zz", "x", "-so", ISO.resolve(), BIG)
+    udf_listing = _command("7zz", "l", "-tudf", UDF.resolve(), image=UDF)
+    udf_big = _command("7zz", "x", "-so", "-tudf", UDF.resolve(), BIG, image=UDF)
+    find_in_iso = _through(ours, jobs.find, name="imagefs, its ISO")
+    big_in_iso = _through(ours, jobs.read_big, name="imagefs, its ISO")
     inflate = _decode("bare inflate loop", reader=False)
     reader = _decode("imagefs", reader=True)
     cso_mount = _per_gigabyte(_through(ours, jobs.read_big, image=CSO), BIG_BYTES)
@@ -132,6 +178,24 @@ def rows(command: Sequence[str]) -> list[Row]:
             "bin-seq",
             "read 500 MiB of a BIN",
             _through(ours, jobs.read_big, image=CUE),
-            [_through(ours, jobs.read_big, name="imagefs, its ISO")],
+            [big_in_iso],
+        ),
+        Row("mdf-seq", "read 500 MiB of an MDF", _through(ours, jobs.read_big, image=MDS), [big_in_iso]),
+        Row("ecm-seq", "read 500 MiB of an ECM", _through(ours, jobs.read_big, image=ECM), [big_in_iso]),
+        Row(
+            "udf-find",
+            "find -ls, 50,000 files of UDF",
+            _through(ours, jobs.find, image=UDF),
+            [udf_listing, find_in_iso],
+        ),
+        Row("udf-seq", "read 500 MiB of UDF", _through(ours, jobs.read_big, image=UDF), [udf_big, big_in_iso]),
+        *map(_chd_row, CHD_CODECS),
+        _seek_row("gz-seek", GZ, "gzip"),
+        _seek_row("xz-seek", XZ, "xz"),
+        Row(
+            "xz-first",
+            "start to first listing, 4 GiB in a .xz",
+            _start(ours, FAR),
+            [_command("xz", "-t", FAR.resolve(), image=FAR)],
         ),
     ]

@@ -145,8 +145,13 @@ class _Helper:
         """End it at once."""
         import signal
 
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(self._pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        except PermissionError:  # confined by a kernel that cannot tell it from others': it ends when it looks up
+            self._socket.close()
+            return
         self.end()
 
     def end(self) -> None:
@@ -162,6 +167,10 @@ def _serve(server: socket.socket, memory: mmap.mmap) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):  # whoever reads from the terminal or pipe of a mount must not wait for its helpers
+        os.dup2(null, standard)
+    os.close(null)
     for other in _all:
         other._socket.close()
     _all.clear()

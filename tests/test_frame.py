@@ -1,6 +1,5 @@
-"""What stands around the code: the Makefile, the scripts, the unit, the licence, the package's own data."""
+"""What stands around the code: the Makefile, the scripts, the licence, the package's own data."""
 
-import configparser
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ import pytest
 import imagefs
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = ("tools/packages", "tools/python", "tools/venv", ".ci/run")
+SCRIPTS = ("tools/packages", "tools/python", "tools/venv", "tools/deb", ".ci/run")
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -30,7 +29,7 @@ def test_scripts_can_be_started_and_parsed(script: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "corpus", "fuzz", "readme", "clean"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "corpus", "fuzz", "readme", "deb", "clean"])
 def test_make_knows_its_targets(target: str) -> None:
     done = run("make", "--dry-run", "--always-make", target)
     assert done.returncode == 0, done.stderr
@@ -63,37 +62,6 @@ def test_packages_that_cannot_be_installed_are_named_in_one_line(tmp_path: Path)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert {"fuse3", "python3", "libfuse3-dev", "gcc"} <= set(line.split())
-
-
-def test_the_unit_starts_what_the_command_line_knows() -> None:
-    unit = configparser.RawConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(ROOT / "systemd" / "imagefs@.service")
-    words = unit["Service"]["ExecStart"].split()
-    assert words[:3] == ["/usr/bin/imagefs", "mount", "--foreground"]
-    assert run(sys.executable, "-m", "imagefs", "mount", "--help").stdout.count("--foreground")
-    assert unit["Service"]["Type"] == "notify"
-
-
-HIDES = (
-    "PrivateTmp PrivateMounts ProtectSystem ProtectHome ProtectKernelTunables ProtectKernelModules ProtectControlGroups"
-)
-
-
-@pytest.mark.parametrize(
-    "directive", [*HIDES.split(), "ProtectKernelLogs", "ProtectProc", "PrivateDevices", "PrivateUsers"]
-)
-def test_nothing_in_the_unit_hides_the_mount(directive: str) -> None:
-    """Each of these gives the service a mount namespace, in which nobody else would see the image (or no /dev/fuse)."""
-    assert not re.search(rf"^{directive}=", (ROOT / "systemd" / "imagefs@.service").read_text(), re.MULTILINE)
-
-
-def test_the_unit_is_understood_by_systemd() -> None:
-    if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not installed")
-    done = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "systemd/imagefs@srv-disc.iso.service")
-    complaints = [line for line in done.stderr.splitlines() if "imagefs@" in line and "is not executable" not in line]
-    assert complaints == []
 
 
 def test_the_licence_and_the_version() -> None:

@@ -77,4 +77,11 @@ def test_commas_inside_quotes_belong_to_the_word() -> None:
 def test_every_option_is_described() -> None:
     described = {word.partition("=")[0] for word, _ in describe()}
     fields = set(Options.__dataclass_fields__)
-    assert described == fields
+    assert described == fields | {"nosandbox"}  # sandbox the other way round
+
+
+@pytest.mark.parametrize(
+    ("words", "sandbox"), [("ro", None), ("sandbox", True), ("nosandbox", False), ("nosandbox,sandbox", True)]
+)
+def test_confinement_can_be_asked_for_and_refused(words: str, sandbox: bool | None) -> None:
+    assert parse([words]).sandbox is sandbox

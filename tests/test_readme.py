@@ -46,7 +46,9 @@ def test_nothing_is_stale() -> None:
 
 
 def test_the_commands_it_shows_exist() -> None:
-    shown = set(re.findall(r"\bimagefs ([a-z]+)\b", "\n".join(re.findall(r"`[^`\n]+`|^    .*$", README, re.MULTILINE))))
+    shown = set(
+        re.findall(r"\bimagefs ([a-z-]+)\b", "\n".join(re.findall(r"`[^`\n]+`|^    .*$", README, re.MULTILINE)))
+    )
     assert {"mount", "umount", "ls", "cat", "extract", "info", "formats"} <= shown <= set(COMMANDS)
 
 

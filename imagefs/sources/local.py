@@ -84,6 +84,7 @@ class FileSource(Source):
         return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) != (self.size, self.mtime)
 
     def close(self) -> None:
+        self.distrust()  # a mapping would keep the file open
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
