@@ -5,7 +5,9 @@ call nothing, make no objects but the result, and leave whatever is not common (
 extents, moved directories ...) to `Parser.entry`, which takes its time.
 
 Hidden files are shown, as in Linux; associated files are not listed (they are attributes of the file after them), nor are
-moved directories in the place to which they were moved. A record that is broken spoils the listing as a whole, but what
+moved directories in the place to which they were moved. A directory has the time and owner that the record above it tells:
+its own `.`, which Linux asks, is recorded alike by all writers but for folders of moved directories, and to look there for
+each would cost a read for every directory in a listing. A record that is broken spoils the listing as a whole, but what
 can be read after it is there to be looked up.
 """
 

@@ -5,7 +5,8 @@ each with 0 LE32 type, 4 subtype, 8 LE32 length of all of it. Of them only the d
 16 LE32 major, 20 LE32 minor number.
 
 Named streams (UDF 2.00 and up, 3.3.5) are files in a stream directory. Those that are the system's own (`*UDF ...`, and what
-is marked as metadata) are hidden; the others are extended attributes: stream `NAME` is `user.udf.NAME`.
+is marked as metadata) are hidden, but a Macintosh's resource fork, which is user.com.apple.ResourceFork; the others are
+extended attributes too: stream `NAME` is `user.udf.NAME`. What is larger than 64 KiB cannot be one, and is not shown.
 """
 
 import struct
@@ -23,7 +24,8 @@ _ATTRIBUTE = struct.Struct("<I4xI")  # type, length
 _DEVICE = struct.Struct("<16xII")
 _DEVICE_TYPE = 12
 _SYSTEM = b"*UDF "
-PREFIX = "user.udf."
+_FORK = b"*UDF Macintosh Resource Fork"
+PREFIX, RESOURCE_FORK = "user.udf.", "user.com.apple.ResourceFork"
 
 
 def device_of(space: Space, entry: FileEntry) -> int:
@@ -71,8 +73,10 @@ def streams_of(space: Space, entry: FileEntry) -> dict[str, bytes]:
     found = {}
     for raw, flags, block, reference in identifiers[: limits.XATTRS]:
         name = names.name_of(raw)
-        if not flags & (PARENT | STREAM_METADATA) and name and not name.startswith(_SYSTEM):
+        is_users = not flags & STREAM_METADATA and name and not name.startswith(_SYSTEM)
+        if not flags & PARENT and (is_users or name == _FORK):
             stream = space.entry(reference, block)
             if stream.size <= limits.XATTR_BYTES:
-                found[PREFIX + name.decode()] = space.content(stream).exactly(0, stream.size)
+                shown = RESOURCE_FORK if name == _FORK else PREFIX + name.decode()
+                found[shown] = space.content(stream).exactly(0, stream.size)
     return found

@@ -8,8 +8,11 @@ import struct
 import pytest
 
 from imagefs.errors import DamagedError, UnsupportedError
+from imagefs.filesystems.udf import FORMAT
+from imagefs.formats import Candidate
 from imagefs.nodes import NOBODY
-from imagefs.readers import RunKind
+from imagefs.options import Options
+from imagefs.readers import BytesReader, Extent, ExtentReader, RunKind
 from tests.builders import udf
 from tests.builders.udf import ALLOCATED, EMBEDDED, FILE, HOLE, LONG, NEXT, ROOT, SHORT, TIME_NS, Builder, short_ad
 from tests.contract import check_filesystem, check_reader
@@ -87,6 +90,33 @@ def test_a_hole_of_many_gigabytes() -> None:
     assert reader.pread(size - BLOCK - 3, 100) == b"\0\0\0the end".ljust(100, b".")
     empty = filesystem.open(find(filesystem, "empty"))
     assert (empty.size, empty.pread((1 << 61) + 1, 5)) == (1 << 62, bytes(5))
+
+
+def test_more_than_four_gigabytes_in_extents_of_one() -> None:
+    """An extent has at most 2^30 bytes less a block; six of them follow each other and are read as one."""
+    made, most, count = Builder(), (1 << 30) - BLOCK, 6
+    first = udf.DATA
+    ads = b"".join(short_ad(most, first + number * (most // BLOCK)) for number in range(count))
+    head = of(made, file=made.add(FILE, count * most - 5, ads, SHORT))
+    start = (udf.START + first) * BLOCK
+    end = start + count * most
+    border = start + 5 * most
+    reader = ExtentReader(
+        [
+            Extent(0, start, BytesReader(head[:start])),
+            Extent(start, border - 4 - start, None),
+            Extent(border - 4, 8, BytesReader(b"leftrigh")),
+            Extent(border + 4, end - border - 12, None),
+            Extent(end - 8, 8, BytesReader(b"the last")),
+        ],
+        end,
+    )
+    filesystem = FORMAT.open(Candidate(reader), Options())
+    node = find(filesystem, "file")
+    assert (node.size, node.start) == (count * most - 5, start)
+    content = filesystem.open(node)
+    assert content.pread(5 * most - 6, 12) == b"\0\0leftrigh\0\0"
+    assert content.pread(node.size - 3, 100) == b"the"
 
 
 def test_space_after_the_end_is_not_shown() -> None:
@@ -320,14 +350,24 @@ def test_named_streams() -> None:
     large = made.file(bytes(70_000))
     system = made.file(b"acl", EMBEDDED)
     streams = made.directory(
-        [("colour", value), ("große", value), ("*UDF NT ACL", system), ("map", system, 16), ("large", large)],
+        [
+            ("colour", value),
+            ("große", value),
+            ("*UDF NT ACL", system),
+            ("map", system, 16),
+            ("large", large),
+            ("*UDF Macintosh Resource Fork", made.file(b"fork", EMBEDDED)),
+        ],
         kind=13,
     )
     file = made.file(b"x", EMBEDDED, streams=udf.long_ad(BLOCK, streams))
     broken = made.file(b"x", EMBEDDED, streams=udf.long_ad(BLOCK, 99))
     filesystem = opened(of(made, file=file, plain=made.file(b""), broken=broken))
     assert filesystem.has_xattrs
-    assert filesystem.xattrs(find(filesystem, "file")) == {"user.udf.colour": b"red", "user.udf.große": b"red"}
+    assert filesystem.xattrs(find(filesystem, "file")) == {
+        "user.udf.colour": b"red", "user.udf.große": b"red", "user.com.apple.ResourceFork": b"fork",
+    }  # fmt: skip
+
     assert filesystem.xattrs(find(filesystem, "plain")) == {}
     with pytest.raises(DamagedError):
         filesystem.xattrs(find(filesystem, "broken"))
