@@ -1,14 +1,15 @@
-"""python -m bench [--rounds N] [--rows GLOB]... [--imagefs COMMAND] [--list] [--readme]"""
+"""python -m bench [--rounds N] [--rows GLOB]... [--imagefs COMMAND] [--busy] [--list] [--readme]"""
 
 import argparse
+import contextlib
 import fnmatch
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from bench import material, report, twins
+from bench import many, material, report, twins
 from bench.rows import Contender, Row, rows
 
 
@@ -45,6 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each row is measured (default 3)")
     parser.add_argument("--rows", action="append", default=[], metavar="GLOB", help="only these rows; may be repeated")
     parser.add_argument("--imagefs", default=f"{sys.executable} -m imagefs", metavar="COMMAND")
+    parser.add_argument("--busy", action="store_true", help="keep one processor busy meanwhile")
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("--readme", action="store_true", help="put the results of the last run into README.md")
     args = parser.parse_args(words)
@@ -55,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     wanted = [
         row
-        for row in rows(shlex.split(args.imagefs))
+        for row in [*rows(shlex.split(args.imagefs)), *many.rows(shlex.split(args.imagefs))]
         if not args.rows or any(fnmatch.fnmatchcase(row.name, glob) for glob in args.rows)
     ]
     if args.list:
@@ -63,11 +65,28 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     material.prepare()
     twins.prepare()
+    with busy() if args.busy else contextlib.nullcontext():
+        results, failed = _measure(wanted, args.rounds)
+    path = report.save(results, busy=args.busy, keep=bool(args.rows))
+    print(f"written to {os.fspath(path)}")
+    return int(failed or not results)
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    """Something else that runs all the time."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        yield
+        other.kill()
+
+
+def _measure(wanted: Sequence[Row], rounds: int) -> tuple[list[report.Result], bool]:
+    """The results of the rows, printed as they come, and whether some could not be measured."""
     results, failed = [], False
     print(report.HEADER, flush=True)
     for row in wanted:
         try:
-            found = measure_row(row, args.rounds)
+            found = measure_row(row, rounds)
         except (RuntimeError, OSError) as error:
             print(f"{row.name:15} FAILED: {error}", flush=True)
             failed = True
@@ -75,9 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
         for entry in found:
             print(report.line(entry), flush=True)
         results += found
-    report.save(results)
-    print(f"written to {os.fspath(report.RESULTS)}")
-    return int(failed or not results)
+    return results, failed
 
 
 if __name__ == "__main__":

@@ -43,15 +43,24 @@ def line(found: Result) -> str:
 HEADER = f"{'row':15} {'imagefs':>10}  {'peer':18} {'its':>10} {'unit':5} {'ratio':>8}  rounds"
 
 
-def save(results: Sequence[Result]) -> None:
-    """Write build/bench.json: a list of {row, about, ours, peer, peer_name, ratio, unit, runs}."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([found._asdict() for found in results], indent=1) + "\n")
+def save(results: Sequence[Result], *, busy: bool = False, keep: bool = False) -> Path:
+    """Write build/bench.json (or bench-busy.json): a list of {row, about, ours, peer, peer_name, ratio, unit, runs}.
+
+    With `keep` the rows that are there already stay in their places, but for those that were measured again.
+    """
+    path = RESULTS.with_stem("bench-busy") if busy else RESULTS
+    path.parent.mkdir(exist_ok=True)
+    table: dict[str, list[Result]] = {}
+    for old in load(path) if keep and path.exists() else []:
+        table.setdefault(old.row, []).append(old)
+    table |= {name: [found for found in results if found.row == name] for name in dict.fromkeys(r.row for r in results)}
+    path.write_text(json.dumps([found._asdict() for rows in table.values() for found in rows], indent=1) + "\n")
+    return path
 
 
-def load() -> list[Result]:
+def load(path: Path = RESULTS) -> list[Result]:
     """The results of the last run. Raises FileNotFoundError."""
-    return [Result(**entry) for entry in json.loads(RESULTS.read_text())]
+    return [Result(**entry) for entry in json.loads(path.read_text())]
 
 
 def machine() -> str:

@@ -31,6 +31,11 @@ UNPACK_BYTES = 1 << 20
 _owners = itertools.count()
 
 
+def in_use() -> bool:
+    """Whether there has been a packed reader."""
+    return next(_owners) > 0  # numbers need not be in a row
+
+
 class PackedReader(Reader):
     """`size` bytes in blocks of `block_bytes`, the last of which may be partial. Subclasses say how to `unpack` them."""
 

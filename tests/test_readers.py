@@ -259,3 +259,20 @@ def test_views_of_sectors_are_parts_of_the_mapped_file(source: Source) -> None:
 def test_geometry_that_cannot_be_is_refused(make) -> None:
     with pytest.raises(ValueError, match=r"bytes|extents"):
         make(BytesReader(CONTENT))
+
+
+def test_runs_of_sectors_are_as_long_as_those_below() -> None:
+    """Two thousand sectors in a file, a hole and what is missing: three runs, cut where the stored bytes are."""
+    count, stride = 3000, 2352
+    stored = BytesReader(bytes(2000 * stride))
+    base = ExtentReader(
+        [Extent(0, 2000 * stride, stored), Extent(2000 * stride, 500 * stride + 16, None)], count * stride
+    )
+    reader = SectorReader(base, 0, stride, 16, 2048, count)
+    assert [(run.kind, run.length) for run in reader.runs(0, reader.size)] == [
+        (RunKind.PACKED, 2000 * 2048), (RunKind.ZERO, 500 * 2048), (RunKind.MISSING, 500 * 2048),
+    ]  # fmt: skip
+    assert [run.length for run in reader.runs(1000, 5000)] == [5000]
+    assert [(run.kind, run.length) for run in reader.runs(2000 * 2048 - 10, 30)] == [
+        (RunKind.PACKED, 10), (RunKind.ZERO, 20),
+    ]  # fmt: skip

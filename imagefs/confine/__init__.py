@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from imagefs.confine import landlock, seccomp
-from imagefs.confine.library import folders, preload
+from imagefs.confine.library import folders, preload, preload_decoders
 from imagefs.confine.privileges import (
     CAP_DAC_READ_SEARCH,
     Account,
@@ -53,6 +53,7 @@ __all__ = [
     "keep_capabilities",
     "outlive_parent",
     "preload",
+    "preload_decoders",
 ]
 
 log = logging.getLogger("imagefs")

@@ -11,7 +11,7 @@ import os
 import pkgutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import imagefs
 from imagefs.confine.privileges import Account
@@ -20,11 +20,10 @@ _SHARED = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/l
 _OF_THE_SYSTEM = ("/dev/urandom", "/sys/devices/system/cpu")
 PARTS = ("codecs", "disc", "wrappers", "containers", "volumes", "filesystems")
 """The parts of the package whose modules may be imported when an image needs them."""
-LATE = (
-    "traceback", "deflate", "fastcrc.crc16", "fastcrc.crc32", "lz4.block", "lz4.frame", "zstandard", "compression.zstd",
-    "backports.zstd", "miniaudio",
-)  # fmt: skip
+LATE = ("traceback", "deflate", "fastcrc.crc16", "fastcrc.crc32")
 """What these import when they need it."""
+DECODERS = ("lz4.block", "lz4.frame", "zstandard", "compression.zstd", "backports.zstd", "miniaudio")
+"""The same, where something is packed: all of these together take longer than a mount."""
 CHARSETS = (
     "utf-8-sig",
     "utf-16",
@@ -57,14 +56,23 @@ def preload(account: Account | None) -> bool:
     """
     if account is None or not account.uid or all(_is_open_to_all(path) for path in (os.__file__, imagefs.__file__)):
         return False
-    for name in (*_modules(), *LATE):
+    _import_all((*_modules(), *LATE))
+    for name in CHARSETS:
+        codecs.lookup(name)
+    return True
+
+
+def preload_decoders() -> None:
+    """Import what only packed images need, with the right to read that is left until the image is open."""
+    _import_all(DECODERS)
+
+
+def _import_all(names: Iterable[str]) -> None:
+    for name in names:
         try:
             importlib.import_module(name)
         except ImportError:
             continue  # not installed; who needs it is told so
-    for name in CHARSETS:
-        codecs.lookup(name)
-    return True
 
 
 def _modules() -> Iterator[str]:

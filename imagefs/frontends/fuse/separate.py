@@ -159,7 +159,7 @@ class ConfinedMount:
 
     def _work(self, line: Line) -> None:
         """Open the image and serve it. Everything is imported before it is confined, everything is read afterwards."""
-        from imagefs import confine
+        from imagefs import confine, packed
         from imagefs.formats import all_formats
         from imagefs.frontends.fuse import session
         from imagefs.frontends.fuse.mount import Mount
@@ -178,7 +178,7 @@ class ConfinedMount:
         owner = os.geteuid(), os.getegid()
         places = places_of(self.path)
         self._choose_account()
-        confine.preload(self.account)
+        out_of_reach = confine.preload(self.account)
         if not confine.become(self.account, [confine.CAP_DAC_READ_SEARCH]):
             log.info("this process may not become nobody: it serves as who it is, without capabilities")
         confine.end_with_parent(signal.SIGKILL, keeper)
@@ -189,6 +189,8 @@ class ConfinedMount:
             for warning in image.warnings:
                 log.warning("%s: %s", self.path, warning)
             served = make_session(Mount(tree, self.options, owner), image, "", self.options)
+            if out_of_reach and packed.in_use():
+                confine.preload_decoders()
             confine.keep_capabilities(())
             if not self.foreground:
                 os.chdir("/")
