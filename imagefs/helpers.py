@@ -54,12 +54,19 @@ class Decodable(Protocol):
 _readers: weakref.WeakValueDictionary[int, Decodable] = weakref.WeakValueDictionary()
 _all: list[_Helper] = []
 _idle: list[_Helper] = []
+_closed = False
 _newest = -1  # the newest reader that the helpers know
 
 
-def register(owner: int, reader: Decodable) -> None:
-    """Let helpers that are made from now on decode for a reader, whose number is `owner`."""
-    _readers[owner] = reader
+def register(owner: int, reader: Decodable | None) -> None:
+    """Let helpers that are made from now on decode for a reader, whose number is `owner`.
+
+    None is one that only this process can decode for, and with it all that are made later: they may read from it.
+    """
+    global _closed
+    _closed = _closed or reader is None
+    if reader is not None and not _closed:
+        _readers[owner] = reader
 
 
 def start(count: int, forget: Iterable[int] = ()) -> None:

@@ -54,8 +54,7 @@ class PackedReader(Reader):
         self._decoder = cache.Decoder(self._owner, self._decode, max(1, UNPACK_BYTES // self._group_bytes))
         groups = -(-size // self._group_bytes)
         self._ahead = ReadAhead(self._cache, self._decoder, self._group_bytes, groups)
-        if self.stateless:
-            helpers.register(self._owner, self)
+        helpers.register(self._owner, self if self.stateless else None)
 
     @abstractmethod
     def unpack(self, first: int, count: int) -> bytes:

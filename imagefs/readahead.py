@@ -14,6 +14,7 @@ made when they are first needed and die with the process; a child made by fork m
 since it could only take turns with the reader.
 """
 
+import logging
 import os
 import threading
 from queue import SimpleQueue
@@ -30,6 +31,8 @@ HELPED_BYTES = 512 << 10
 """The same where helpers decode: processes take longer to wake each other than threads."""
 STREAMS = 4
 """Streams that are remembered for one reader."""
+
+log = logging.getLogger(__name__)
 
 
 class _Stream:
@@ -115,22 +118,31 @@ class _Worker:
     def __init__(self) -> None:
         self._queue: SimpleQueue[ReadAhead] = SimpleQueue()
         self._waiting: set[ReadAhead] = set()
-        self._threads = max(1, helpers.count())
-        for _ in range(self._threads):
-            threading.Thread(target=self._run, name="imagefs-read-ahead", daemon=True).start()
+        self._threads = 0
+        self._start_threads()
 
     def submit(self, job: ReadAhead) -> None:
         if job not in self._waiting:
             self._waiting.add(job)
+            self._start_threads()
             for _ in range(self._threads):
                 self._queue.put(job)
+
+    def _start_threads(self) -> None:
+        """As many as there are helpers, which may have been made since the image was opened."""
+        while self._threads < max(1, helpers.count()):
+            threading.Thread(target=self._run, name="imagefs-read-ahead", daemon=True).start()
+            self._threads += 1
 
     def _run(self) -> None:
         while True:
             job = self._queue.get()
             self._waiting.discard(job)
-            while job.work():
-                pass
+            try:
+                while job.work():
+                    pass
+            except Exception:  # the read that asks for the block meets the fault itself; the thread is for all readers
+                log.debug("reading ahead failed unexpectedly", exc_info=True)
             del job  # while it sleeps it keeps no reader alive
 
 

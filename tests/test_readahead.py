@@ -298,3 +298,20 @@ def test_an_idle_thread_keeps_no_reader_alive():
         return gone() is None
 
     assert eventually(collected)
+
+
+def test_a_fault_of_one_reader_does_not_end_the_reading_ahead_of_others() -> None:
+    class Faulty:
+        def work(self) -> bool:
+            raise ZeroDivisionError
+
+    class Healthy:
+        def work(self) -> bool:
+            done.set()
+            return False
+
+    done, worker = threading.Event(), readahead._Worker()
+    for _ in range(4):
+        worker._queue.put(Faulty())  # type: ignore[arg-type]
+    worker._queue.put(Healthy())  # type: ignore[arg-type]
+    assert done.wait(5)
