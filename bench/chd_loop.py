@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 
 import imagefs
+from imagefs import helpers
 from imagefs.containers.chd.header import read_header
 from imagefs.containers.chd.maps import Kind, read_map
 from imagefs.containers.chd.packing import FRAME_BYTES, MAIN_BYTES, SUBCODE_BYTES, unpacker
@@ -78,6 +79,7 @@ def through_reader(path: str) -> float:
     """Seconds that reading all of it in order takes."""
     with imagefs.open_image(path) as image:
         reader = image.disc.tracks[0].stored if image.disc else image.raw
+        helpers.start(len(os.sched_getaffinity(0)) + 1)  # as a mount does
         start = time.perf_counter()
         for at in range(0, reader.size, PIECE):
             reader.pread(at, PIECE)
