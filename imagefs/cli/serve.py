@@ -14,7 +14,7 @@ import os
 from dataclasses import replace
 
 from imagefs.cli.common import add_option_words, add_socket_argument, add_talk_arguments, size_in_bytes
-from imagefs.errors import NotFoundError
+from imagefs.errors import NotFoundError, UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,16 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-r", "--recursive", action="store_true", help="and those in the folders in it")
     add_option_words(parser)
     parser.add_argument(
-        "--idle", metavar="SECONDS", type=_seconds, help="close an image unused for so long (300; 0: never)"
+        "--idle", metavar="SECONDS", type=seconds, help="close an image unused for so long (300; 0: never)"
     )
-    parser.add_argument("--deadline", metavar="SECONDS", type=_seconds, help="answer with an error after so long (30)")
+    parser.add_argument("--deadline", metavar="SECONDS", type=seconds, help="answer with an error after so long (30)")
     parser.add_argument("--cache-size", metavar="N", help="bytes for decoded data of all images together (64M)")
     add_socket_argument(parser)
     add_talk_arguments(parser)
     parser.add_argument("root", metavar="ROOT", nargs="?", help="an empty folder, or one that is made")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A time as --idle takes it; argparse names this function when it is none."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise ValueError
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     for folder in watched:
         if not os.path.isdir(folder):
             raise NotFoundError(f"there is no folder {folder} to watch")
+    if args.deadline is not None and args.deadline < 1:
+        raise UsageError("--deadline takes a number of seconds, 1 or more")
     path = default_path() if args.config is None else os.path.abspath(args.config)
     given = {
         "root": args.root and os.path.abspath(args.root),

@@ -372,7 +372,7 @@ class LibraryEngine(DirectEngine):
             self._forget_inode(number)
 
     def _tell_change(self, name: bytes, gone: int | None) -> None:
-        deleted = gone is not None and not self._pool.stuck(slot_of(gone))  # it waits for who is in the folder
+        deleted = gone is not None and not self._pool.is_busy(slot_of(gone))  # it waits for who is in the folder
         if not deleted or not self._notify(
             p.NOTIFY_DELETE, p.DELETE_OUT.pack(ROOT_INO, gone or 0, len(name), 0), name, b"\0"
         ):
@@ -394,7 +394,7 @@ class LibraryEngine(DirectEngine):
         self._news.put(partial(self._forget_inodes, numbers))
 
     def prune(self, number: int) -> None:
-        if self._pool.stuck(slot_of(number)):  # it would wait for who is in the folder
+        if self._pool.is_busy(slot_of(number)):  # it would wait for who is in the folder
             return
         for directory, listing in self._mount.listings_of(slot_of(number)):
             for name in listing.names():

@@ -107,6 +107,11 @@ class Pool:
         if not self._busy.is_set():
             self._busy.set()
 
+    def is_busy(self, key: int) -> bool:
+        """Whether something is to be done, or is being done, for a key."""
+        with self._lock:
+            return key in self._share or any(task.key == key for task in self._tasks)
+
     def stuck(self, key: int) -> int:
         """How many threads are at tasks of a key that were given up."""
         with self._lock:

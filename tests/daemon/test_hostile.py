@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,14 +82,14 @@ def test_many_who_wait_for_hanging_images_do_not_keep_a_healthy_one_waiting(serv
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             assert file.read() == (tree / "random.bin").read_bytes()
         longest = max(longest, time.monotonic() - begin)
-    assert longest < 1.0
+    assert longest < 1.5
     assert set(served.states().values()) == {"hung", "idle", "open"}
 
 
 def test_what_computes_for_ever_is_interrupted(served: Served) -> None:
-    for where in ("open", "list", "read"):
-        assert look(served, f"burn-{where}") == errno.EIO
-    time.sleep(1.5)
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(look, [served] * 3, ["burn-open", "burn-list", "burn-read"])) == {errno.EIO}
+    time.sleep(1.0)
     before = served.cpu_seconds()
     time.sleep(1.0)
     assert served.cpu_seconds() - before < 0.3

@@ -1,6 +1,7 @@
 """Where the control socket lies, and that it is made safely or taken over from systemd."""
 
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -69,6 +70,16 @@ def test_what_a_dead_daemon_left_is_replaced(place: str):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(place)
     listener.close()
+
+
+def test_who_holds_the_folder_for_ever_stops_no_daemon(place: str, monkeypatch: pytest.MonkeyPatch):
+    """Root's is open to all, and so can be locked by anybody."""
+    monkeypatch.setattr(places, "STARTING_SECONDS", 0.05)
+    os.makedirs(os.path.dirname(place))
+    held = os.open(os.path.dirname(place), os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    places.listen(place).close()
+    os.close(held)
 
 
 def test_of_daemons_that_start_at_once_one_gets_it(place: str):

@@ -198,7 +198,7 @@ def test_who_uses_a_replaced_image_reads_on(served: Served, other: bytes, tree: 
 
 def test_readers_do_not_notice_what_happens_to_other_images(served: Served, disc: bytes, tree: Path) -> None:
     wanted = (tree / "random.bin").read_bytes()
-    end, wrong, reads = time.monotonic() + 4, list[object](), [0]
+    end, wrong, reads = time.monotonic() + 3, list[object](), [0]
 
     def read() -> None:
         while time.monotonic() < end:

@@ -473,8 +473,8 @@ class Mount:
             if length <= 0:
                 return ()
         views = reader.views(offset, length)
-        if views is not None and len(views) <= self.most_views:
-            return views  # all of the range: a reader gives no less
+        if views is not None and len(views) <= self.most_views and sum(map(len, views)) == length:
+            return views
         data = reader.pread(offset, length)
         if len(data) != length:
             raise DamagedError(offset + len(data), "the image ends there")
