@@ -150,6 +150,9 @@ PIECES = 1 << 22
 CHECKPOINTS = 512
 """States of a decoder that are kept for one image: 40 KiB each, 20 MiB together."""
 
+XZ_BLOCKS = 1 << 20
+"""Blocks of an xz file: each takes 180 bytes of memory, and two bytes of a hostile file. Programs write blocks of a MiB and
+more, so that this is a disc of a TiB."""
 BROKEN_PIECES = 1024
 """Broken pieces of a compressed file that are remembered; the others are decoded again to find that they are."""
 

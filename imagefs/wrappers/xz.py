@@ -120,8 +120,8 @@ def _blocks(reader: Reader) -> list[_Block]:
     end = _before_padding(reader, reader.size)
     count = 0
     while end:
-        if count > limits.PIECES:
-            raise DamagedError(end, f"more than {limits.PIECES} xz blocks")
+        if count > limits.XZ_BLOCKS:
+            raise DamagedError(end, f"more than {limits.XZ_BLOCKS} xz blocks")
         start, blocks = _stream_before(reader, end)
         streams.append(blocks)
         count += 1 + len(blocks)
@@ -178,7 +178,7 @@ def _index(raw: bytes, where: int) -> list[tuple[int, int]]:
         raise DamagedError(where, "the xz index is damaged")
     numbers = _numbers(raw, 1, where)
     count = next(numbers)
-    if count > min(len(raw) // 2, limits.PIECES):
+    if count > min(len(raw) // 2, limits.XZ_BLOCKS):
         raise DamagedError(where, f"{count} blocks cannot stand in an index of {len(raw)} bytes")
     return [(next(numbers), next(numbers)) for _ in range(count)]
 
