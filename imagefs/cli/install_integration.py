@@ -108,11 +108,14 @@ def tell(args: argparse.Namespace, steps: Iterator[Step]) -> int:
 
 
 def this_program() -> list[str]:
-    """The words that start the imagefs that runs now, wherever it is called from."""
+    """The words that start the imagefs that runs now, wherever it is called from.
+
+    -P: no module comes from the folder that somebody happens to be in, which may hold a stranger's image and his imagefs.py.
+    """
     called = sys.argv[0]
     if os.path.basename(called) == "imagefs" and os.path.isfile(called) and os.access(called, os.X_OK):
         return [os.path.abspath(called)]
-    return [sys.executable, "-m", "imagefs"]
+    return [sys.executable, "-P", "-m", "imagefs"]
 
 
 def trusted(paths: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from imagefs.cli.output import printable
 from imagefs.errors import ImageError, NotFoundError, UsageError, message_of
 from imagefs.options import HARMLESS, Options, is_known, parse, split_words
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end(text: str, status: int) -> int:
-    print(f"mount.imagefs: {text}", file=sys.stderr)
+    print(f"mount.imagefs: {printable(text)}", file=sys.stderr)
     return status
 
 
@@ -103,7 +104,8 @@ def _run(source: str, folder: str, flags: Sequence[tuple[str, str]]) -> None:
         of_the_system = error.errno in _OF_THE_SYSTEM or error.filename == "/dev/fuse"
         raise Refusal(f"{source}: {message_of(error)}", SYSTEM if of_the_system else FAILURE) from None
     if "-v" in given:
-        print(f"mount.imagefs: {source} {'can be' if '-f' in given else 'is'} mounted on {folder}, read-only")
+        done = "can be" if "-f" in given else "is"
+        print(printable(f"mount.imagefs: {source} {done} mounted on {folder}, read-only"))
 
 
 def _passed(words: Sequence[str], *, sloppy: bool) -> list[str]:

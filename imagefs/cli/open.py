@@ -42,6 +42,7 @@ def _open(args: argparse.Namespace) -> int:
     options = options_of(args)
     from imagefs.desktop import folder
     from imagefs.desktop.notice import show_folder
+    from imagefs.frontends.fuse.keeper import listen_to_none
     from imagefs.frontends.fuse.session import mount_image
 
     home = folder.home()
@@ -60,6 +61,7 @@ def _open(args: argparse.Namespace) -> int:
                         os.rmdir(place)
             if status:
                 return status
+            listen_to_none()  # whoever is started to show it shall not inherit that signals are ignored
     if not show_folder(place):
         stdout().write(os.fsencode(place) + b"\n")
     return 0

@@ -27,6 +27,7 @@ from imagefs.confine import landlock, seccomp
 from imagefs.confine.library import folders, preload, preload_decoders
 from imagefs.confine.privileges import (
     CAP_DAC_READ_SEARCH,
+    CAP_LEASE,
     Account,
     account_of,
     become,
@@ -36,10 +37,12 @@ from imagefs.confine.privileges import (
     keep_capabilities,
     outlive_parent,
 )
-from imagefs.confine.seccomp import forbid_processes
+from imagefs.confine.seccomp import LEASES, Rule, forbid_processes
 
 __all__ = [
     "CAP_DAC_READ_SEARCH",
+    "CAP_LEASE",
+    "LEASES",
     "PROCESSES",
     "Account",
     "Confinement",
@@ -75,14 +78,19 @@ class Confinement(NamedTuple):
         parts = [f"Landlock (ABI {self.landlock})"] if self.landlock else []
         return " and ".join([*parts, *(["seccomp"] if self.seccomp else [])]) or "nothing"
 
+    @property
+    def words(self) -> str:
+        """The same for programs: landlock+seccomp, landlock, seccomp or off."""
+        return "+".join(name for name, holds in zip(self._fields, self, strict=True) if holds) or "off"
 
-def confine(readable: Iterable[str], *, calls: Iterable[str] = ()) -> Confinement:
+
+def confine(readable: Iterable[str], *, calls: Iterable[str | Rule] = ()) -> Confinement:
     """Confine this process for good. To be called while it has one thread.
 
     `readable` are files, and folders with all below them, that may be opened for reading, besides what Python itself needs;
     those that are not there are passed over. `calls` are system calls allowed beyond `seccomp.CALLS`, by name: a daemon with
-    a control socket that listens already asks for "accept4", one that watches folders for "inotify_init1",
-    "inotify_add_watch" and "inotify_rm_watch", one that makes processes for `PROCESSES`; these are confined like it, and
+    a control socket that listens already asks for "accept4", one that watches folders for "inotify_add_watch",
+    "inotify_rm_watch" and `LEASES`, one that makes processes for `PROCESSES`; these are confined like it, and
     `forbid_processes` ends that.
 
     What the system lacks is left out, and told in the log by one line. Raises OSError when it refuses for another reason.

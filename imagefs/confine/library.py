@@ -42,11 +42,20 @@ CHARSETS = (
 def folders() -> list[str]:
     """The files and folders that an interpreter with this package may read from while it runs.
 
-    Not the first place of sys.path, the script's folder or the one somebody happens to be in.
+    Not the first place of sys.path, the script's folder or the one somebody happens to be in. That one also comes from a
+    colon too many in PYTHONPATH, as `PYTHONPATH=/opt/lib:$PYTHONPATH` leaves it.
     """
-    places = sys.path if sys.flags.safe_path else sys.path[1:]
+    here = os.path.abspath(os.curdir)
+    places = [
+        path for path in (sys.path if sys.flags.safe_path else sys.path[1:]) if path != here or _has_packages(path)
+    ]
     own = [os.path.dirname(imagefs.__file__), os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "lib")]
     return [*own, *(path for path in places if path not in ("", "/")), *_SHARED, *_OF_THE_SYSTEM]
+
+
+def _has_packages(path: str) -> bool:
+    """Whether a folder is one that packages are installed into, and nothing else lies in."""
+    return os.path.basename(path) in ("site-packages", "dist-packages")
 
 
 def preload(account: Account | None) -> bool:

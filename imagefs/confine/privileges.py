@@ -19,6 +19,8 @@ NOBODY = 65534
 """The number of the user nobody, and of the group nogroup or nobody, on every Linux system; also the kernel's overflow."""
 CAP_DAC_READ_SEARCH = 2
 """Reading files and going to folders whatever their modes are: what root has before others when it opens an image."""
+CAP_LEASE = 28
+"""Asking whether somebody else's file has a writer (fcntl(2), F_SETLEASE)."""
 MOST_CAPABILITIES = 64
 _HEADER, _DATA, _VERSION_3 = struct.Struct("=Ii"), struct.Struct("=IIIIII"), 0x2008_0522
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 8, 24
@@ -74,12 +76,13 @@ def capabilities() -> tuple[int, int, int, int, int, int]:
 
 
 def is_let_in(account: Account, path: str) -> bool:
-    """Whether the account could open a file with CAP_DAC_READ_SEARCH. On a FUSE mount of root's nobody else may do anything.
+    """Whether the account could open a file or folder with CAP_DAC_READ_SEARCH. On a FUSE mount of root's nobody else may do anything.
 
     For root; who it is does not change. Raises OSError when root's own number cannot be had back.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return True  # opening a device may do something
         os.setresuid(account.uid, account.uid, 0)
     except OSError:

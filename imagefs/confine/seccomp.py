@@ -87,7 +87,11 @@ def special_rules() -> Sequence[Rule]:
     )
 
 
-def restrict(more: Iterable[str] = ()) -> bool:
+LEASES = Rule("fcntl", 1, fcntl.F_SETLEASE, _U32)
+"""Asking whether a file has a writer; whoever writes to it next waits a moment for the lease to be given back."""
+
+
+def restrict(more: Iterable[str | Rule] = ()) -> bool:
     """Allow this process, all its threads, CALLS and `more` and nothing else. False where there is no libseccomp.
 
     Sets no_new_privs. Raises OSError when the kernel refuses.
@@ -96,14 +100,15 @@ def restrict(more: Iterable[str] = ()) -> bool:
     if library is None:
         return False
     forbid_new_privileges()
-    extra = frozenset(more)
+    more = tuple(more)
+    extra = frozenset(call for call in more if isinstance(call, str))
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ERRNO | errno.EPERM)))
     try:
         library.seccomp_attr_set(context, _OPTIMIZE, ctypes.c_uint32(2))  # unknown before 2.5, which sorts by priority
         _checked(library.seccomp_attr_set(context, _TSYNC, ctypes.c_uint32(1)))
         for name in (*CALLS, *extra):
             _add(library, context, _ALLOW, name)
-        for rule in special_rules():
+        for rule in (*special_rules(), *(call for call in more if isinstance(call, Rule))):
             if rule.call not in extra:
                 _add(library, context, _ALLOW, rule.call, _Comparison(rule.number, _MASKED, rule.mask, rule.value))
         if "clone3" not in extra:

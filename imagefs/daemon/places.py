@@ -2,14 +2,17 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from imagefs.frontends.fuse.locks import locked
+
 BACKLOG = 64
+STARTING_SECONDS = 2.0
+"""How long another daemon may take that makes its socket in the same folder."""
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
@@ -96,7 +99,7 @@ def _alone_in(folder: str) -> Iterator[None]:
             raise OSError(errno.EPERM, "the folder of the control socket belongs to somebody else", folder)
         if there.st_mode & 0o022 and not there.st_mode & stat.S_ISVTX:
             raise OSError(errno.EPERM, "others can write to the folder of the control socket", folder)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locked(descriptor, STARTING_SECONDS)
         yield
     finally:
         os.close(descriptor)

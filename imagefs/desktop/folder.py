@@ -20,6 +20,10 @@ def home() -> str:
     path = os.path.join(os.path.expanduser("~"), NAME)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
+    if (
+        os.stat(path).st_uid != os.geteuid()
+    ):  # sudo may leave root the home of another, who could exchange what is in it
+        raise OSError(errno.EPERM, "belongs to somebody else", path)
     return os.path.realpath(path)  # as mountinfo names what is mounted in it
 
 

@@ -24,14 +24,14 @@ def items(layout: Layout, program: Sequence[str]) -> Iterator[Item]:
         "tmpfiles.d": layout.tmpfiles,
         "examples": layout.units and os.path.join(layout.data, "doc/imagefs/examples"),
     }
-    words = " ".join(map(unit_word, program)).encode("utf-8", "surrogateescape")
+    in_units, in_scripts = os.fsencode(" ".join(map(unit_word, program))), os.fsencode(shlex.join(program))
     for folder, _, names in sorted(os.walk(source)):
         first, _, below = os.path.relpath(folder, source).removeprefix(".").partition("/")
         home = homes.get(first)
         for name in sorted(names) if home else ():
             path = os.path.join(folder, name)
             with open(path, "rb") as file:
-                content = file.read().replace(PROGRAM, words)
+                content = file.read().replace(PROGRAM, in_scripts if first == "system-generators" else in_units)
             yield Item(os.path.join(home or "", below, name), content, 0o755 if os.access(path, os.X_OK) else 0o644)
     if layout.units:
         with open(from_source_tree("examples/imagefs.toml"), "rb") as file:

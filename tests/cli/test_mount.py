@@ -67,6 +67,16 @@ def test_what_a_mount_warns_of(imagefs: Imagefs, calls, monkeypatch, more: list[
     assert imagefs("mount", *more, "disc").errors == lines
 
 
+def test_a_warning_steers_no_terminal(imagefs: Imagefs, calls, monkeypatch):
+    def mount_image(path, *words, **more):
+        logging.getLogger("imagefs").warning("%s: %s", path, "\x1b[2J is\nodd")
+        return 0
+
+    monkeypatch.setattr(session, "mount_image", mount_image)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    assert imagefs("mount", "disc").errors == [r"imagefs: disc: \x1b[2J is\x0aodd"]
+
+
 @pytest.mark.parametrize("words", (["/mnt"], ["--lazy", "/mnt"], ["/mnt", "-l"]))
 def test_umount(imagefs: Imagefs, calls, words: list[str]):
     assert imagefs("umount", *words) == (0, b"", [])

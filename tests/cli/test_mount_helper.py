@@ -82,6 +82,16 @@ def test_refusals_are_one_line(words: list[str], status: int, said: str, capsys:
     assert line.startswith("mount.imagefs: ") and said in line
 
 
+def test_names_steer_no_terminal(
+    mounted: list[tuple[str, str, object]], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["/srv/\x1b[2J\udce9.iso", "/mnt", "-f"]) == 32
+    assert main(["/srv/\x1b[2J\udce9.iso", "/mnt", "-v"]) == 0
+    said = capfdbinary.readouterr()
+    assert said.err == rb"mount.imagefs: /srv/\x1b[2J\xe9.iso: there is no such file" + b"\n"
+    assert said.out == rb"mount.imagefs: /srv/\x1b[2J\xe9.iso is mounted on /mnt, read-only" + b"\n"
+
+
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if an image were mounted wherever one looks."""

@@ -14,6 +14,7 @@ from imagefs import confine
 from imagefs.confine import Account, Confinement, account_of, landlock, library, privileges, seccomp
 from imagefs.errors import UsageError
 
+ROOT = Path(__file__).parents[2]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
 
 
@@ -99,6 +100,18 @@ print(sys.path[0] in library.folders(), "/" in library.folders())
     assert run(program).stdout == "False False\n"
 
 
+def test_a_colon_too_many_does_not_make_it_readable(tmp_path: Path) -> None:
+    """Python takes an empty place in PYTHONPATH for the folder one is in: somebody's home, as often as not."""
+    program = "import os\nfrom imagefs.confine import library\nprint(os.getcwd() in library.folders())"
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:"}
+    for folder, readable in ((tmp_path, "False\n"), (tmp_path / "site-packages", "True\n")):
+        folder.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == readable
+
+
 def test_more_calls_can_be_allowed() -> None:
     """As a daemon with a control socket that watches folders needs them."""
     program = """
@@ -139,7 +152,7 @@ def imported_late() -> set[str]:
 
 
 def test_all_that_decoders_import_late_is_known() -> None:
-    assert {"zstandard", "lz4.frame", "miniaudio"} <= imported_late() <= set(library.LATE)
+    assert {"zstandard", "lz4.frame", "miniaudio"} <= imported_late() <= {*library.LATE, *library.DECODERS}
 
 
 @needs_root
@@ -151,9 +164,11 @@ library._is_open_to_all = lambda path: sys.argv[1] == "open"
 from imagefs.confine import Account
 print(library.preload(None), library.preload(Account(0, 0, True)), "zstandard" in sys.modules)
 print(library.preload(Account(5, 5, True)), "zstandard" in sys.modules, "imagefs.filesystems.iso9660.zisofs" in sys.modules)
+library.preload_decoders()
+print("zstandard" in sys.modules)
 """
-    assert run(program, "closed").stdout.splitlines() == ["False False False", "True True True"]
-    assert run(program, "open").stdout.splitlines() == ["False False False", "False False False"]
+    assert run(program, "closed").stdout.splitlines() == ["False False False", "True False True", "True"]
+    assert run(program, "open").stdout.splitlines() == ["False False False", "False False False", "True"]
 
 
 def test_what_is_open_to_all(tmp_path: Path) -> None:

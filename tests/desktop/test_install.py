@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagefs import __version__
 from imagefs.cli import COMMANDS, install_integration, main
 from imagefs.desktop import layout, units
 from tests.cli.conftest import Result
@@ -192,6 +193,8 @@ def test_units_name_the_program(tmp_path: Path) -> None:
             assert b'ExecStart="/opt/my $$tools 100%%/imagefs" ' in item.content
         if "mount.imagefs" in item.path:
             assert b"exec '/opt/my $tools 100%/imagefs' mount.imagefs" in item.content
+        if "imagefs-generator" in item.path:  # a script of the shell
+            assert b"exec '/opt/my $tools 100%/imagefs' systemd-generator" in item.content
 
 
 def test_every_file_for_systemd_has_a_place() -> None:
@@ -292,7 +295,18 @@ def test_this_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(sys, "argv", [called])
         assert install_integration.this_program() == [str(script)]
     monkeypatch.setattr(sys, "argv", [str(ROOT / "imagefs/__main__.py")])
-    assert install_integration.this_program() == [sys.executable, "-m", "imagefs"]
+    assert install_integration.this_program() == [sys.executable, "-P", "-m", "imagefs"]
+
+
+def test_no_program_comes_from_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What mount(8) and a double click start must not take a stranger's folder for that of its own modules."""
+    (tmp_path / "imagefs.py").write_text("print('taken over')")
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "imagefs/__main__.py")])
+    words = [*install_integration.this_program(), "--version"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"imagefs {__version__}\n")
 
 
 def test_programs_that_fail_are_told_and_spoil_nothing(home: Path, tmp_path: Path, run: Run) -> None:

@@ -186,6 +186,15 @@ def test_nothing_is_shown_on_success_or_without_a_screen(
     assert shown(tmp_path) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_home_of_another_is_refused(image: Path, home: Path, run: Run) -> None:
+    """As under sudo with HOME kept: he could put a link to anywhere in the place of what root is about to mount on."""
+    (home / "imagefs").mkdir()
+    os.chown(home / "imagefs", 1000, 1000)
+    done = run("open", image)
+    assert (done.status, done.errors) == (71, [f"imagefs: {image}: belongs to somebody else: {home}/imagefs"])
+
+
 def test_a_place_is_never_a_link(tmp_path: Path) -> None:
     """Whoever may write there must not lead a mount elsewhere."""
     (tmp_path / "target").mkdir()

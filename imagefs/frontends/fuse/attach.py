@@ -122,11 +122,19 @@ def _receive(sock: socket.socket) -> int:
 
 
 def detach(mountpoint: str, *, lazy: bool = False) -> None:
-    """Unmount. Raises OSError: EBUSY while it is in use, unless `lazy`."""
+    """Unmount what is at a path as mountinfo has it, without links.
+
+    Raises OSError: EBUSY while it is in use, unless `lazy`.
+    """
     if os.geteuid() == 0:
-        if not _libc().umount2(os.fsencode(mountpoint), (MNT_DETACH if lazy else 0) | UMOUNT_NOFOLLOW):
-            return
-        number = ctypes.get_errno()
+        folder = _folder_of(mountpoint)
+        try:
+            place = f"/proc/self/fd/{folder}/{os.path.basename(mountpoint)}"
+            if not _libc().umount2(os.fsencode(place), (MNT_DETACH if lazy else 0) | UMOUNT_NOFOLLOW):
+                return
+            number = ctypes.get_errno()
+        finally:
+            os.close(folder)
         if number != errno.EPERM:
             raise OSError(number, os.strerror(number), mountpoint)
     words = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
@@ -138,6 +146,24 @@ def detach(mountpoint: str, *, lazy: bool = False) -> None:
         reason = done.stderr.decode("utf-8", "replace").strip()
         number = errno.EBUSY if "busy" in reason.lower() else errno.EPERM
         raise OSError(number, reason.removeprefix("fusermount3: ") or os.strerror(number))
+
+
+def _folder_of(path: str) -> int:
+    """A descriptor of the folder that a path without links lies in. Raises OSError.
+
+    Who owns a folder on the way could have put a link there meanwhile, and have root unmount whatever he likes.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open("/", flags)
+    for name in os.path.dirname(path).split("/"):
+        above = folder
+        try:
+            folder = os.open(name or ".", flags, dir_fd=above)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+        finally:
+            os.close(above)
+    return folder
 
 
 def detach_wherever(ours: MountInfo | None) -> None:

@@ -6,8 +6,9 @@ and for the death of the worker, on which it says so and takes the dead mount aw
 
 They speak over a socket pair that keeps messages apart; whatever comes from the worker may come from who took it over:
 
-worker: `opened` or `failed` and an error; `live`; `log`, a level and a line; the number of a signal, one byte; `ended`
-keeper: one byte with the descriptors; the end of the connection, on which the worker leaves
+worker: `opened` or `failed` and an error; `live`; `log`, a level and a line; the number of a signal, one byte; `ended`;
+        words of its own, which the keeper was made to know
+keeper: one byte with the descriptors; bytes of its own; the end of the connection, on which the worker leaves
 """
 
 import array
@@ -21,7 +22,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from imagefs import errors
 from imagefs.errors import ImageError, message_of
@@ -45,6 +46,15 @@ def listen_to_none() -> None:
     """Have the signals that unmount end this process: there is nothing to unmount yet."""
     for number in ending_signals():
         signal.signal(number, signal.SIG_DFL)
+
+
+def listen_no_more() -> None:
+    """Let the signals that unmount pass by, where the mount is live and this process has only to end.
+
+    Python takes its handlers away before it ends. A signal then would be a failure told of a mount that stays.
+    """
+    for number in ending_signals():
+        signal.signal(number, signal.SIG_IGN)
 
 
 class WorkerEnded(ImageError):
@@ -114,15 +124,20 @@ class Line:
             self._sock.send(b"ended")
             self._sock.recv(1)
 
-    def leave_with_keeper(self) -> None:
-        """From now on end this process when the keeper ends, however that happens.
+    def say(self, word: bytes, text: str) -> None:
+        """Tell the keeper something that it knows what to do with."""
+        self._tell(word + b"\0" + text.encode("utf-8", "surrogateescape")[: MESSAGE_BYTES - 100])
+
+    def leave_with_keeper(self, on_message: Callable[[], None] = lambda: None) -> None:
+        """From now on end this process when the keeper ends, however that happens; `on_message`: it told something.
 
         The signal for a parent's death does not reach another user's process when the parent had no CAP_KILL.
         """
 
         def wait() -> None:
             with contextlib.suppress(OSError):
-                self._sock.recv(1)
+                while self._sock.recv(1):
+                    on_message()
             os._exit(0)
 
         threading.Thread(target=wait, name="leave", daemon=True).start()
@@ -154,7 +169,11 @@ class LineLog(logging.Handler):
 class Keeper:
     """The keeper's side. `start`, `wait_until_opened`, `give`, `wait_until_ended`, in this order; `close` at any time."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, what: str = "the process that reads the image", words: Mapping[bytes, Callable[[str], None]] | None = None
+    ) -> None:
+        """`what` names the worker in errors; `words` are those that it may say beyond what all workers do."""
+        self._what, self._words = what, words or {}
         self._sock, self._theirs = socket.socketpair(socket.AF_UNIX, _TYPE)
         self._worker = 0
         self._cut_at: float | None = None
@@ -188,6 +207,11 @@ class Keeper:
         finally:
             for device in devices:
                 os.close(device)
+
+    def tell(self) -> None:
+        """Send the worker a byte; never a reason to wait."""
+        with contextlib.suppress(OSError):
+            self._sock.send(b"t", socket.MSG_DONTWAIT)
 
     def wait_until_ended(self, pending: list[int], unmount: Callable[[], None], on_live: Callable[[], None]) -> None:
         """Until the mount is gone. `on_live` is called when it can be used, `unmount` when a signal came.
@@ -241,13 +265,15 @@ class Keeper:
         """What the worker may say at any time. Raises what it failed with."""
         word, _, rest = message.partition(b"\0")
         if not message:
-            raise WorkerEnded(f"the process that reads the image {self._how_it_ended()}")
+            raise WorkerEnded(f"{self._what} {self._how_it_ended()}")
         if word == b"failed":
             raise unpack_error(rest)
         if word == b"log":
             level, _, text = rest.partition(b"\0")
             if level.isdigit():
                 log.log(min(int(level[:3]), logging.CRITICAL), "%s", _plain(text))
+        if word in self._words:
+            self._words[word](rest.decode("utf-8", "surrogateescape"))
 
     def _how_it_ended(self) -> str:
         code = self._reap()

@@ -26,6 +26,7 @@ MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 0x4000, 1 << 18, 2, 4
 VARIABLE = "IMAGEFS"
 """The environment variable that tells the command where the image is; of several images, where the folder of all is."""
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_AWAITED = {*_FORWARDED, signal.SIGCHLD}
 NOT_FOUND, NOT_RUN = 127, 126
 """What a shell answers for a command that is not there, or cannot be run."""
 
@@ -37,21 +38,23 @@ def run_with(images: Sequence[Image], options: Options, command: Sequence[str]) 
     """
     folder = tempfile.mkdtemp(prefix="imagefs-")
     told, tell = os.pipe()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     child = os.fork()
     if not child:
         os.close(told)
         status = 70
         try:
-            status = _serve(images, options, command, folder)
+            status = _serve(images, options, command, folder, before)
         except (OSError, ImageError) as error:
             os.write(tell, f"{errno_of(error)}:{message_of(error)}".encode("utf-8", "replace")[:4000])
         finally:
             os._exit(status)
     os.close(tell)
-    _hand_on(child)
+    status = _wait_for(child)
     with open(told, "rb") as pipe:
         failure = pipe.read().decode("utf-8", "replace")
-    status = _status(os.waitpid(child, 0)[1])
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.rmdir(folder)
     if failure:
         number, _, text = failure.partition(":")
@@ -59,19 +62,25 @@ def run_with(images: Sequence[Image], options: Options, command: Sequence[str]) 
     return status
 
 
-def _hand_on(child: int) -> None:
-    """Send signals on to a child. SIGINT from a terminal has reached it already."""
-    for one in _FORWARDED:
-        signal.signal(one, lambda number, _: None if number == signal.SIGINT else os.kill(child, number))
+def _wait_for(child: int) -> int:
+    """The exit status of a child, to which signals are handed on meanwhile; SIGINT from a terminal has reached it already.
+
+    They are blocked: a handler could be called between a look at the child and the wait for it, and wait itself.
+    """
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return 128 - code if code < 0 else code
+        number = signal.sigwait(_AWAITED)
+        if number not in (signal.SIGCHLD, signal.SIGINT):
+            os.kill(child, number)
 
 
-def _status(status: int) -> int:
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code
-
-
-def _serve(images: Sequence[Image], options: Options, command: Sequence[str], folder: str) -> int:
-    """In the child: mount all, start the command, serve until it ends."""
+def _serve(
+    images: Sequence[Image], options: Options, command: Sequence[str], folder: str, mask: set[signal.Signals]
+) -> int:
+    """In the child: mount all, start the command with this signal mask, serve until it ends."""
     enter_namespace()
     libc = _libc()
     data = ctypes.c_char_p(b"mode=755,size=1m")
@@ -86,11 +95,10 @@ def _serve(images: Sequence[Image], options: Options, command: Sequence[str], fo
         places.append(place)
     child = os.fork()  # before the first thread
     if not child:
-        _become(command, places[0] if len(places) == 1 else folder)
-    _hand_on(child)
+        _become(command, places[0] if len(places) == 1 else folder, mask)
     for engine in engines:
         engine.start()
-    return _status(os.waitpid(child, 0)[1])
+    return _wait_for(child)
 
 
 def _names(images: Sequence[Image]) -> list[str]:
@@ -105,12 +113,13 @@ def _names(images: Sequence[Image]) -> list[str]:
     return names
 
 
-def _become(command: Sequence[str], place: str) -> None:
+def _become(command: Sequence[str], place: str, mask: set[signal.Signals]) -> None:
     """In the grandchild: be the command. Never returns."""
     status = NOT_RUN
     try:
         for number in _FORWARDED:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.execvpe(command[0], list(command), os.environ | {VARIABLE: place})
     except OSError as error:
         status = NOT_FOUND if error.errno == errno.ENOENT else NOT_RUN

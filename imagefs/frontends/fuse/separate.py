@@ -29,12 +29,13 @@ from imagefs.frontends.fuse.keeper import (
     Line,
     LineLog,
     ending_signals,
+    listen_no_more,
     listen_to_none,
     pack_error,
     unpack_error,
 )
 from imagefs.frontends.fuse.notify import SystemLog, notify, watchdog_seconds
-from imagefs.frontends.fuse.session import keep_signals, make_mountpoint, prepare, remove_folder
+from imagefs.frontends.fuse.session import keep_signals, make_mountpoint, prepared, remove_folder
 from imagefs.options import Options
 
 log = logging.getLogger("imagefs")
@@ -79,8 +80,10 @@ class ConfinedMount:
         pending = _hand_on_signals(child)
         with open(told, "rb", buffering=0) as pipe:
             said = pipe.read(MESSAGE_BYTES)
-        if said == b"1" and not pending:
-            return 0
+        if said == b"1":
+            listen_no_more()
+            if not pending:
+                return 0
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if pending:
             return 128 + pending[0]
@@ -96,7 +99,7 @@ class ConfinedMount:
         try:
             listen_to_none()
             end_with_parent(signal.SIGTERM, parent)
-            _close_inherited({self._tell, *_named_by(self.path)})
+            close_inherited({self._tell, *_named_by(self.path)})
             status = self._keep()
         except Exception as error:
             if self._tell < 0:  # nobody reads from the command any more
@@ -122,9 +125,9 @@ class ConfinedMount:
                 self.mountpoint = made = make_mountpoint(self.path)
             if made or self.remove:
                 undo.callback(remove_folder, os.path.abspath(self.mountpoint))
-            place = prepare(self.mountpoint)
-            device = attach.attach(self.path, place, self.options)
-            there = mountinfo.mounted_at(place)
+            with prepared(self.mountpoint) as place:
+                device = attach.attach(self.path, place, self.options)
+                there = mountinfo.mounted_at(place)
             undo.callback(lambda: None if keeper.is_gone else attach.detach_wherever(there))
             keeper.give([device, *attach.more_devices(self.options.threads - 1)])
             if made is not None and sys.stdout is not None:
@@ -144,7 +147,7 @@ class ConfinedMount:
     def _be_live(self, place: str) -> None:
         notify("READY=1\nSTATUS=serving")
         if watchdog_seconds():
-            threading.Thread(target=_feed_watchdog, args=(place,), daemon=True).start()
+            threading.Thread(target=feed_watchdog, args=(place,), daemon=True).start()
         if self._tell >= 0:
             from imagefs.confine import outlive_parent
 
@@ -165,7 +168,7 @@ class ConfinedMount:
         from imagefs.frontends.fuse.mount import Mount
         from imagefs.image import open_image
 
-        _close_inherited({line.number, *_named_by(self.path)})
+        close_inherited({line.number, *_named_by(self.path)})
         if self.cache_bytes is not None:
             from imagefs.cache import configure
 
@@ -177,7 +180,7 @@ class ConfinedMount:
         list(all_formats())
         owner = os.geteuid(), os.getegid()
         places = places_of(self.path)
-        self._choose_account()
+        self.account = let_in(self.account, self.path)
         out_of_reach = confine.preload(self.account)
         if not confine.become(self.account, [confine.CAP_DAC_READ_SEARCH]):
             log.info("this process may not become nobody: it serves as who it is, without capabilities")
@@ -211,19 +214,22 @@ class ConfinedMount:
             served.serve(ready, [])
             line.ended()
 
-    def _choose_account(self) -> None:
-        """Stay root's number, without its rights, where nobody else is let in. Raises OSError for a user that was chosen."""
-        from imagefs.confine import is_let_in
 
-        account = self.account
-        if account is None or not account.uid or is_let_in(account, self.path):
-            return
-        if account.chosen:
-            raise OSError(
-                errno.EACCES, f"the user {account.uid} is not let in there, even with root's right to read", self.path
-            )
-        log.info("only root is let in to %s: it is served as root, without capabilities", self.path)
-        self.account = Account(0, 0, chosen=False)
+def let_in(account: Account | None, path: str) -> Account | None:
+    """Whom to become for what lies there: root's number, without its rights, where nobody else is let in.
+
+    Raises OSError for a user that was chosen.
+    """
+    from imagefs.confine import is_let_in
+
+    if account is None or not account.uid or is_let_in(account, path):
+        return account
+    if account.chosen:
+        raise OSError(
+            errno.EACCES, f"the user {account.uid} is not let in there, even with root's right to read", path
+        )
+    log.info("only root is let in to %s: it is served as root, without capabilities", path)
+    return Account(0, 0, chosen=False)
 
 
 def places_of(path: str) -> list[str]:
@@ -244,7 +250,7 @@ def _named_by(path: str) -> list[int]:
     return [int(number)] if folder in ("/dev/fd", "/proc/self/fd") and number.isdigit() else []
 
 
-def _close_inherited(kept: set[int]) -> None:
+def close_inherited(kept: set[int]) -> None:
     """Close what whoever started this left open, but for the standard ones: he may wait for its end."""
     for number in map(int, os.listdir("/proc/self/fd")):
         if number > 2 and number not in kept:
@@ -274,7 +280,7 @@ def _leave_terminal(null: int, handler: logging.Handler) -> None:
     logging.getLogger().handlers[:] = [handler]
 
 
-def _feed_watchdog(place: str) -> None:
+def feed_watchdog(place: str) -> None:
     """A statvfs goes through the serving: a mount that hangs stops feeding."""
     while True:
         try:

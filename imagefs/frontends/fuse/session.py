@@ -17,13 +17,14 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from imagefs.errors import NotFoundError, UnsupportedError, UsageError
 from imagefs.frontends.fuse import attach, mountinfo
-from imagefs.frontends.fuse.keeper import ending_signals
+from imagefs.frontends.fuse.keeper import ending_signals, listen_no_more
+from imagefs.frontends.fuse.locks import locked
 from imagefs.frontends.fuse.mountinfo import MountInfo, mounts
 from imagefs.frontends.fuse.notify import SystemLog, notify
 from imagefs.options import Options
@@ -39,6 +40,8 @@ BUSY_RETRIES, BUSY_PAUSE = 5, 0.2
 """A file manager looks into a mount for a moment at any time; what holds on for a second holds on."""
 RELEASE_SECONDS = 5.0
 """How long `umount` waits for the daemon to let the image go."""
+MOUNTING_SECONDS = 2.0
+"""How long another mount in the same place may take."""
 
 log = logging.getLogger("imagefs")
 
@@ -110,9 +113,9 @@ def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, f
             mountpoint = made = make_mountpoint(path)
         if made or remove:
             undo.callback(remove_folder, mountpoint)
-        mountpoint = prepare(mountpoint)
-        session = session_of(options)(Mount(tree, options), image, mountpoint, options)
-        session.attach()
+        with prepared(mountpoint) as place:
+            session = session_of(options)(Mount(tree, options), image, place, options)
+            session.attach()
         undo.callback(session.detach)
         if made is not None and sys.stdout is not None:
             sys.stdout.buffer.write(os.fsencode(made) + b"\n")
@@ -168,6 +171,22 @@ def prepare(mountpoint: str) -> str:
     return place
 
 
+@contextlib.contextmanager
+def prepared(mountpoint: str) -> Iterator[str]:
+    """`prepare`, with no other imagefs at it meanwhile: of two mounts at once in one place the second is refused."""
+    place = prepare(mountpoint)
+    try:
+        folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it may be closed to its own user, and be mounted on all the same
+        yield place
+        return
+    try:
+        locked(folder, MOUNTING_SECONDS)
+        yield prepare(mountpoint)
+    finally:
+        os.close(folder)
+
+
 def take_dead_away(place: str) -> MountInfo | None:
     """Unmount what has no daemon any more, and nothing else; what is mounted there then. Raises OSError."""
     there = mountinfo.mounted_at(place)
@@ -180,23 +199,36 @@ def take_dead_away(place: str) -> MountInfo | None:
 
 def runtime_folder() -> str:
     """The folder of the user's that goes away with the session (XDG_RUNTIME_DIR), or one like it."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or (f"/run/user/{os.getuid()}" if os.getuid() else "/run")
-    if not os.access(base, os.W_OK):
+    user = os.getuid()
+    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{user}" if user else "/run"):
+        if os.access(base, os.W_OK) and os.stat(base).st_uid == user:  # sudo may leave root the folder of another
+            break
+    else:
         import tempfile
 
-        base = os.path.join(tempfile.gettempdir(), f"imagefs-{os.getuid()}")
-        os.makedirs(base, 0o700, exist_ok=True)
-        if os.lstat(base).st_uid != os.getuid():
-            raise OSError(errno.EPERM, "belongs to somebody else", base)
-    folder = os.path.join(base, "imagefs")
-    os.makedirs(folder, 0o700, exist_ok=True)
-    return folder
+        base = _own_folder(os.path.join(tempfile.gettempdir(), f"imagefs-{user}"), 0o700)
+    # Root's is that of the services as well, which show images to everybody.
+    return _own_folder(os.path.join(base, "imagefs"), 0o700 if user else 0o755)
+
+
+def _own_folder(path: str, mode: int) -> str:
+    """A folder of the user's, made where it is not there. Raises OSError when it is somebody else's, or a link."""
+    os.makedirs(path, mode, exist_ok=True)
+    there = os.lstat(path)
+    if there.st_uid != os.getuid() or not stat.S_ISDIR(there.st_mode):
+        raise OSError(errno.EPERM, "belongs to somebody else", path)
+    return path
 
 
 def make_mountpoint(image: str) -> str:
-    """A new folder named after the image: beside it, or where that cannot be written, in the runtime folder."""
+    """A new folder named after the image: beside it, or where that cannot be written, in the runtime folder.
+
+    For root only where nobody else can put a link in its place before it is mounted on: who owns the image could have it
+    mounted on /etc.
+    """
     stem = os.path.splitext(os.path.basename(image))[0] or "image"
-    for folder in (os.path.dirname(os.path.abspath(image)), runtime_folder):
+    beside = os.path.dirname(os.path.abspath(image))
+    for folder in (beside, runtime_folder) if os.geteuid() or _is_roots(beside) else (runtime_folder,):
         try:
             base = folder if isinstance(folder, str) else folder()
             for copy in range(1, 1000):
@@ -210,6 +242,18 @@ def make_mountpoint(image: str) -> str:
             if not isinstance(folder, str) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
     raise OSError(errno.EEXIST, "no free name for a mount point", stem)
+
+
+def _is_roots(folder: str) -> bool:
+    """Whether nobody but root can rename what root makes in a folder, or the folder itself."""
+    place = os.path.realpath(folder)
+    while True:
+        there = os.stat(place)
+        if there.st_uid or (there.st_mode & 0o022 and not there.st_mode & stat.S_ISVTX):
+            return False
+        if place == "/":
+            return True
+        place = os.path.dirname(place)
 
 
 # --- serving ------------------------------------------------------------------------------------------------------------
@@ -269,8 +313,10 @@ def _wait_until_live(child: int, told: int, pending: list[int]) -> int:
     """The exit status for the user. A signal meanwhile is the child's: it unmounts."""
     live = os.read(told, 1)
     os.close(told)
-    if live and not pending:
-        return 0
+    if live:
+        listen_no_more()
+        if not pending:
+            return 0
     if live:
         os.kill(child, signal.SIGTERM)
     _, ended = os.waitpid(child, 0)

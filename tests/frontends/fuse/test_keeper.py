@@ -196,6 +196,6 @@ def test_records_of_the_worker_go_to_the_log(kept: Keeper, caplog: pytest.LogCap
         line.opened()
 
     kept.start(work)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="imagefs"):
         kept.wait_until_opened()
     assert caplog.messages == ["grüße changed"]
