@@ -88,6 +88,7 @@ def _disc(disc: Disc) -> Facts:
         "medium": disc.medium,
         "title": disc.title,
         "performer": disc.performer,
+        "songwriter": disc.songwriter,
         "catalog": disc.catalog,
         "sessions": [_session(session) for session in disc.sessions],
     }
@@ -118,6 +119,7 @@ def _track(track: Track) -> Facts:
         "isrc": track.isrc,
         "title": track.title,
         "performer": track.performer,
+        "songwriter": track.songwriter,
     }
 
 

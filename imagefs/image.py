@@ -168,14 +168,14 @@ class Image:
         Raises the error of the first volume that was recognised and could not be opened, when none could.
         """
         shown: list[tuple[Volume, FileSystem]] = []
-        failed: ImageError | None = None
+        failed: ImageError | OSError | None = None
         wanted = self._wanted_volumes()
         for volume in wanted:
             if shown and volume.session != shown[0][0].session and not self._shows_all_sessions:
                 break
             try:
                 filesystem = self.open_filesystem(volume)
-            except ImageError as error:
+            except (ImageError, OSError) as error:  # a sector that a disk cannot give spoils one volume alone
                 failed = failed or error
                 self.warnings.append(f"volume {volume.number}: {message_of(error)}")
                 continue
@@ -249,26 +249,33 @@ class Image:
     def all_trees(self) -> Sequence[Shown]:
         """Every tree of every state of every volume (or of those that the options choose), opened.
 
-        What cannot be opened is a warning. Raises the first error when nothing can. Of more than MOST_MEMBERS the newest.
+        What cannot be opened is a warning. Raises an error of one of them when nothing can. Of more than MOST_MEMBERS only
+        the newest are opened.
         """
         shown: list[Shown] = []
         failed: list[ImageError] = []
-        for volume in sorted(self._wanted_volumes(), key=lambda volume: (volume.session, volume.number)):
-            candidate, found = self._probe_volume(volume)
-            for entry in found:
-                for state, options in self._states(entry, candidate, failed):
-                    for filesystem in self._trees(entry, candidate, options, failed):
-                        shown.append(Shown(volume.number, filesystem, volume.session, state))
-        self.warnings += [message_of(error) for error in failed]
+        for volume, candidate, entry, state, options in self._newest_states(failed):
+            trees = self._trees(entry, candidate, options, failed)
+            shown[:0] = [Shown(volume.number, filesystem, volume.session, state) for filesystem in trees]
+            if max(len(shown), len(failed)) > MOST_MEMBERS:
+                self.warnings.append(f"of more than {MOST_MEMBERS} trees the newest are shown")
+                break
+        self.warnings += [message_of(error) for error in reversed(failed)]
         if not shown and failed:
-            raise failed[0]
+            raise failed[-1]
         if not shown and self.options.tree is not None:
             raise NotFoundError(f"no tree={self.options.tree} is found in it")
-        if len(shown) > MOST_MEMBERS:
-            self.warnings.append(f"of its {len(shown)} trees the newest {MOST_MEMBERS} are shown")
         shown = shown[-MOST_MEMBERS:]
         self.warnings += [line for each in shown for line in each.filesystem.warnings]
         return shown
+
+    def _newest_states(self, failed: list[ImageError]) -> Iterator[tuple[Volume, Candidate, Format, str, Options]]:
+        """The states of all volumes, the newest first."""
+        for volume in sorted(self._wanted_volumes(), key=lambda volume: (-volume.session, -volume.number)):
+            candidate, found = self._probe_volume(volume)
+            for entry in reversed(found):
+                for state, options in reversed(self._states(entry, candidate, failed)):
+                    yield volume, candidate, entry, state, options
 
     def _states(self, entry: Format, candidate: Candidate, failed: list[ImageError]) -> Sequence[tuple[str, Options]]:
         """The names of the states of a volume, and the options that open them."""

@@ -1,5 +1,6 @@
 """What is shown of an image as a whole: sessions, trees, states, and what its name promises."""
 
+import errno
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from imagefs.errors import NotAnImageError, NotFoundError, UsageError
 from imagefs.image import Image, open_image
+from imagefs.nodes import FileSystem
 from imagefs.options import Options
+from imagefs.volumes import Volume
 from tests.builders.discs import write_cue
 from tests.builders.sectors import stored, tone, volume
 from tests.builders.udf import ROOT, Builder
@@ -75,12 +78,38 @@ def test_every_session_is_a_folder(three: Path) -> None:
         assert len(root(image)) == 3  # the newest
 
 
+def test_a_sector_that_the_disk_cannot_give_spoils_its_volume_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = "".join(f'FILE "{n}.iso" BINARY\n  TRACK 0{n} MODE1/2048\n    INDEX 01 00:00:00\n' for n in (1, 2))
+    path = write_cue(tmp_path, sheet, {"1.iso": volume(40), "2.iso": volume(40, 40)})
+    bad = OSError(errno.EIO, "Input/output error")
+    opened = Image.open_filesystem
+
+    def open_but_one(image: Image, where: Volume) -> FileSystem | None:
+        if where.number == 1:
+            raise bad
+        return opened(image, where)
+
+    monkeypatch.setattr(Image, "open_filesystem", open_but_one)
+    with open_image(str(path)) as image:
+        assert [where.number for where, _ in image.filesystems] == [2]
+        assert "volume 1: Input/output error" in image.warnings
+    monkeypatch.setattr(Image, "open_filesystem", lambda *_: (_ for _ in ()).throw(bad))
+    with open_image(str(path)) as image, pytest.raises(OSError, match="Input/output"):
+        _ = image.tree
+
+
 @pytest.mark.foreign
 def test_of_too_many_trees_the_newest_are_shown(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagefs.image.MOST_MEMBERS", 3)
+    states: list[object] = []
+    trees = Image._trees
+    monkeypatch.setattr(Image, "_trees", lambda *of: (states.append(of[3].session), trees(*of))[1])
     with open_image(str(three), TREE) as image:
         assert (root(image), root(image, "session3")) == (["session2", "session3"], ["rr", "iso"])
-        assert "of its 6 trees the newest 3 are shown" in image.warnings
+        assert states == [3, 2]  # the oldest is not even opened
+        assert "of more than 3 trees the newest are shown" in image.warnings
 
 
 def test_every_build_of_a_write_once_disc_is_a_folder(tmp_path: Path) -> None:

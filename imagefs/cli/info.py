@@ -134,7 +134,9 @@ def _line(word: str, text: str) -> str:
 
 
 def _names(facts: Facts) -> tuple[str, ...]:
-    return tuple(f'"{text}"' for text in (facts["title"], facts["performer"]) if text)
+    """The texts of a disc or a track; what a songwriter is would not be seen otherwise."""
+    names = [f'"{text}"' for text in (facts["title"], facts["performer"]) if text]
+    return (*names, *([f'by "{facts["songwriter"]}"'] if facts["songwriter"] else ()))
 
 
 def _size(count: int) -> str:

@@ -25,6 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-w", "--watch", metavar="DIR", action="append", default=[], help="show the images in this folder"
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="and those in the folders in it")
+    parser.add_argument(
+        "--allow",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="images may be attached from below this folder later",
+    )
+    parser.add_argument(
+        "--sandbox",
+        action=argparse.BooleanOptionalAction,
+        help="confine what reads images, as -o sandbox and -o nosandbox do (default: as far as the system can)",
+    )
     add_option_words(parser)
     parser.add_argument(
         "--idle", metavar="SECONDS", type=seconds, help="close an image unused for so long (300; 0: never)"
@@ -48,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     level = logging.ERROR if args.quiet else logging.DEBUG if args.verbose else logging.WARNING
     logging.basicConfig(format="imagefs: %(message)s", level=level)
     from imagefs.daemon.config import Config, Watch, default_path, load
-    from imagefs.daemon.daemon import serve
+    from imagefs.daemon.starting import serve
     from imagefs.options import parse
 
     watched = [os.path.abspath(folder) for folder in args.watch]
@@ -57,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
             raise NotFoundError(f"there is no folder {folder} to watch")
     if args.deadline is not None and args.deadline < 1:
         raise UsageError("--deadline takes a number of seconds, 1 or more")
+    allowed = tuple(os.path.abspath(folder) for folder in args.allow)
     path = default_path() if args.config is None else os.path.abspath(args.config)
     given = {
         "root": args.root and os.path.abspath(args.root),
@@ -72,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
         kept = tuple(watch for watch in config.watch if watch.path not in watched)
         more = tuple(Watch(folder, args.recursive) for folder in dict.fromkeys(watched))
         words = {key: value for key, value in given.items() if value is not None}
-        return replace(config, **words, watch=(*kept, *more), options=parse(args.options, config.options))
+        options = parse(args.options, config.options)
+        if args.sandbox is not None:
+            options = replace(options, sandbox=args.sandbox)
+        return replace(config, **words, watch=(*kept, *more), allow=(*config.allow, *allowed), options=options)
 
     return serve(configuration, path)

@@ -44,11 +44,11 @@ from imagefs.containers._cursor import U32, Cursor
 from imagefs.containers._parts import find_beside, find_named, open_found
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored, described_layout
-from imagefs.disc.model import FRAMES_PER_SECOND, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import FRAMES_PER_SECOND, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
-from imagefs.readers import Extent, Reader, joined
+from imagefs.readers import Extent, Reader, RunKind, joined
 
 SIGNATURE, OLD_SIGNATURE = b"BWT5 STREAM SIGN", b"BLINDWRITE TOC FILE"
 DISC = struct.Struct("<32xHH12x?13s18xHHHHI12xII")
@@ -79,7 +79,7 @@ class _Block(NamedTuple):
 
     @property
     def sector_bytes(self) -> int:
-        return self.size // self.sectors if self.sectors > 0 else 0
+        return self.size // self.sectors
 
 
 class _Entry(NamedTuple):
@@ -179,12 +179,14 @@ def open_b6t(candidate: Candidate, options: Options) -> Disc:
     contents = _contents(candidate)
     builder = DiscBuilder()
     names = {block.name for block in contents.blocks}
-    files = {name: open_found(candidate, _find(candidate, name, names), name) for name in names}
+    files = {name: open_found(candidate, _find(candidate, name, names), name) for name in sorted(names)}
     words = cdtext.texts(contents.packs)
     for session in contents.sessions:
         builder.begin_session()
         for entry in session:
             stored, start = _stored(entry, contents.blocks, files)
+            if lost := _missing_sectors(stored):
+                builder.warn(f"{lost} of the {stored.sectors} sectors of track {entry.point} are not in the files")
             builder.add(
                 entry.point,
                 start,
@@ -195,12 +197,11 @@ def open_b6t(candidate: Candidate, options: Options) -> Disc:
             )
     if not builder.sessions:
         raise DamagedError(len(SIGNATURE), "a BlindWrite descriptor without a track")
-    title, profile = words.get(0, {}), contents.profile
+    profile = contents.profile
     return Disc(
         builder.sessions,
         catalog=contents.catalog,
-        title=title.get("title", ""),
-        performer=title.get("performer", ""),
+        **texts_in(words.get(0, {})),
         medium="CD" if profile in _CD_PROFILES else "BD" if profile >= _BD_PROFILE else "DVD",
         warnings=tuple(builder.warnings),
         cdtext=contents.packs,
@@ -216,7 +217,7 @@ def _stored(entry: _Entry, blocks: Sequence[_Block], files: dict[str, Reader]) -
     if not -limits.DISC_SECTORS <= begin <= end <= limits.DISC_SECTORS:
         raise DamagedError(None, f"track {entry.point} lies from LBA {begin} to {end}, outside the disc")
     mine = sorted(
-        (block for block in blocks if block.first < end and begin < block.first + block.sectors),
+        (block for block in blocks if block.sectors > 0 and block.first < end and begin < block.first + block.sectors),
         key=lambda block: block.first,
     )
     if not mine:
@@ -239,6 +240,13 @@ def _stored(entry: _Entry, blocks: Sequence[_Block], files: dict[str, Reader]) -
             extents.append(Extent((first - begin) * size, (last - first) * size, files[block.name], offset))
             at = last
     return Stored(joined(extents, (end - begin) * size), layout, 0, end - begin, index1 - begin), index1
+
+
+def _missing_sectors(stored: Stored) -> int:
+    """Those that no block has, or a file that was cut off."""
+    runs = stored.reader.runs(0, stored.reader.size)
+    missing = sum(run.length for run in runs if run.kind is RunKind.MISSING)
+    return -(-missing // stored.layout.sector_bytes)
 
 
 def _index1(entry: _Entry) -> int:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored, described_layout
-from imagefs.disc.model import LEAD_IN_LBA, MAX_TRACK
+from imagefs.disc.model import LEAD_IN_LBA, MAX_TRACK, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -82,13 +82,11 @@ def open_c2d(candidate: Candidate, options: Options) -> Disc:
         _add(builder, candidate.reader, track, words.get(track[0].point, {}))
     if not builder.sessions:
         raise DamagedError(at, "a C2D image without a track")
-    title = words.get(0, {})
     description = name.split(b"\0")[0].decode(options.iocharset or "cp1252", "replace")
     return Disc(
         builder.sessions,
         catalog=catalog.decode() if has_catalog and catalog.isdigit() else "",
-        title=title.get("title", description),
-        performer=title.get("performer", ""),
+        **texts_in({"title": description} | words.get(0, {})),
         warnings=tuple(builder.warnings),
         cdtext=packs,
     )

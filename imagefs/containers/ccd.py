@@ -30,7 +30,7 @@ from imagefs.containers.cue.sheet import decode
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored
 from imagefs.disc.layouts import layout_of
-from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, SUBCHANNEL_BYTES
+from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, SUBCHANNEL_BYTES, texts_in
 from imagefs.errors import DamagedError, ImageError, message_of
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -188,13 +188,11 @@ def open_ccd(candidate: Candidate, options: Options) -> Disc:
             session = span.entry.session
             builder.begin_session()
         _add(builder, span, image, subchannel, 0 if has_gaps else span.gaps, words.get(span.entry.point, {}))
-    title = words.get(0, {})
     catalog = whole.get("disc", {}).get("catalog", "")
     return Disc(
         builder.sessions,
         catalog=catalog if _CATALOG.fullmatch(catalog) else "",
-        title=title.get("title", ""),
-        performer=title.get("performer", ""),
+        **texts_in(words.get(0, {})),
         warnings=tuple(builder.warnings),
         cdtext=packs,
     )

@@ -50,7 +50,7 @@ from imagefs import limits
 from imagefs.containers._cursor import U16, Cursor
 from imagefs.disc import Disc, TrackKind, cdtext
 from imagefs.disc.build import DiscBuilder, Stored, described_layout
-from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -242,13 +242,11 @@ def open_cdi(candidate: Candidate, options: Options) -> Disc:
             number += 1
     if not builder.sessions:
         raise DamagedError(tail.begin, "a DiscJuggler image without a track")
-    title = words.get(0, {})
     medium = "DVD" if any(entry.medium == _DVD for session in sessions for entry in session) else "CD"
     return Disc(
         builder.sessions,
         catalog=about.catalog,
-        title=title.get("title", ""),
-        performer=title.get("performer", ""),
+        **texts_in(words.get(0, {})),
         medium=medium,
         warnings=tuple(builder.warnings),
         cdtext=about.packs,

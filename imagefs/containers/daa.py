@@ -21,7 +21,8 @@ descriptor  u32 type, u32 length with these 8 bytes: 1 part, 2 split, 3 encrypti
 table       0x100: 3 bytes a chunk, its length: the high byte, the low one, the one between them
             0x110: for each chunk bits, from the lowest on: its length less 5, its type: 0 LZMA, 1 deflate
 
-Chunks follow each other. Those of 0x100 are deflated; of 0x110 one of at least the chunk size is plain.
+Chunks follow each other. Those of 0x100 are deflated; of 0x110 one of at least the chunk size is plain. LZMA's have no mark
+at their end: the size tells it.
 
 Scrambled: of each byte of a GBI's table the lowest byte of the CRC was added, after an XOR with a quarter of the table's
 size. Of a DAA's with 0x8000000 c was added, c beginning with the low byte of the number of sectors and growing by its next
@@ -35,7 +36,7 @@ import itertools
 import lzma
 import struct
 from array import array
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from imagefs import codecs, limits
 from imagefs.codecs import Content
@@ -63,20 +64,35 @@ _LEAST_CODE = 5
 """What is not stored of a length in version 0x110."""
 
 
-class DaaReader(IndexedReader):
-    """The image. `starts` has a byte offset more than there are chunks; `types` are theirs."""
+_LZMA2_BYTES = 1 << 16
+_FIRST_PLAIN, _NEXT_PLAIN, _LZMA2_END = b"\1", b"\2", b"\0"
+_PLAIN_HEAD = struct.Struct(">cH")
 
-    def __init__(
-        self,
-        base: Reader,
-        size: int,
-        chunk_bytes: int,
-        starts: "array[int]",
-        types: bytes,
-        filters: list[dict[str, Any]],
-    ) -> None:
+
+class _Table(NamedTuple):
+    """The chunks: `starts` has a byte offset more than there are, `types` are theirs."""
+
+    starts: "array[int]"
+    types: bytes
+
+
+class _Lzma(NamedTuple):
+    """How LZMA packed: lc, lp, pb and bytes of the dictionary; whether x86 code was changed before."""
+
+    lc: int
+    lp: int
+    pb: int
+    dictionary: int
+    has_filter: bool
+
+
+class DaaReader(IndexedReader):
+    """The image. `packing` is that of the chunks that LZMA packed, None when there are none."""
+
+    def __init__(self, base: Reader, size: int, chunk_bytes: int, table: _Table, packing: _Lzma | None) -> None:
         super().__init__(base, size, chunk_bytes, longest_block(chunk_bytes))
-        self._starts, self._types, self._filters = starts, types, filters
+        self._starts, self._types = table
+        self._packing = packing
 
     def positions(self, first: int, count: int) -> list[int]:
         return list(self._starts[first : first + count + 1])
@@ -90,13 +106,30 @@ class DaaReader(IndexedReader):
         return self._unlzma(stored, size, where)
 
     def _unlzma(self, stored: bytes, size: int, where: int) -> bytes:
+        assert self._packing is not None
+        lc, lp, pb, dictionary, has_filter = self._packing
+        filters = [{"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": dictionary}]
         try:
-            content = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=self._filters).decompress(stored, size)
+            content = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(stored, size)
         except (lzma.LZMAError, EOFError) as error:
             raise DamagedError(where, f"the LZMA data is broken ({error})") from error
         if len(content) != size:
             raise DamagedError(where, f"the LZMA data ends after {len(content)} of {size} bytes")
-        return content
+        return _unfiltered(content) if has_filter else content
+
+
+def _unfiltered(content: bytes) -> bytes:
+    """x86 code as it was before the filter.
+
+    Behind LZMA without a mark at its end liblzma's filter would keep the last bytes back. So they are given to it in
+    LZMA2, which can hold bytes as they are and has such a mark.
+    """
+    parts: list[bytes] = []
+    for at in range(0, len(content), _LZMA2_BYTES):
+        piece = content[at : at + _LZMA2_BYTES]
+        parts += (_PLAIN_HEAD.pack(_NEXT_PLAIN if at else _FIRST_PLAIN, len(piece) - 1), piece)
+    filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "dict_size": _LZMA2_BYTES}]
+    return lzma.decompress(b"".join((*parts, _LZMA2_END)), lzma.FORMAT_RAW, filters=filters)
 
 
 def probe(candidate: Candidate) -> Match | None:
@@ -108,44 +141,76 @@ def probe(candidate: Candidate) -> Match | None:
     return Match(95, f"signature of a later part: {head[:7].decode()}") if head.startswith(_PARTS) else None
 
 
+class _Header(NamedTuple):
+    """The header with the names of its fields, and what version 0x110 keeps in parts of them taken out."""
+
+    is_gbi: bool
+    version: int
+    table_at: int
+    data_at: int
+    chunk_bytes: int
+    flags: int
+    size: int
+    bits: int
+    has_filter: bool
+    properties: bytes
+    crc: int
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.size // self.chunk_bytes)
+
+
 def open_daa(candidate: Candidate, options: Options) -> Reader:
     """The image. Raises DamagedError, UnsupportedError for what is left out, PasswordError for an encrypted one."""
+    header = _header(candidate)
+    table = _table(candidate, header)
+    packing = _packing(header) if _LZMA in table.types else None
+    return DaaReader(candidate.reader, header.size, header.chunk_bytes, table, packing)
+
+
+def _header(candidate: Candidate) -> _Header:
+    """The header, with sizes that can be."""
     fields = HEADER.unpack(candidate.exactly(0, HEADER.size))
-    signature, table_at, version, data_at, chunk_field, size, _, _, _, bits, has_filter, properties, crc = fields
+    signature, table_at, version, data_at, chunk_bytes, size, _, _, _, bits, has_filter, properties, crc = fields
     if signature.startswith(_PARTS):
         raise UnsupportedError("a later part of a split image; open the first one")
     if version not in (VERSION_1, VERSION_2):
         raise UnsupportedError(f"DAA version {version:#x}")
     _refuse_descriptors(candidate, table_at)
-    is_gbi = signature == _SIGNATURES[1]
-    chunk_bytes, flags = chunk_field, 0
+    is_gbi, flags = signature == _SIGNATURES[1], 0
     if version == VERSION_2:
-        flags = chunk_field
+        flags = chunk_bytes
         if flags & _PACKED_TABLE:
             raise UnsupportedError("a DAA or GBI image with a packed table")
         if (flags >> _DEFLATE_SHIFT & _DEFLATE_MASK) != is_gbi:
             raise UnsupportedError("a DAA or GBI image with a deflate of its own")
-        chunk_bytes, data_at = (chunk_field & 0xFFF) << _CHUNK_UNIT_BITS, data_at & 0xFF_FFFF
+        chunk_bytes, data_at = (flags & 0xFFF) << _CHUNK_UNIT_BITS, data_at & 0xFF_FFFF
     if not 0 < chunk_bytes <= limits.BLOCK_BYTES or not size:
         raise DamagedError(36, f"an image of {size} bytes in chunks of {chunk_bytes}")
-    chunks = -(-size // chunk_bytes)
-    if chunks > limits.PIECES:
-        raise DamagedError(40, f"{chunks} chunks; the limit is {limits.PIECES}")
+    header = _Header(
+        is_gbi, version, table_at, data_at, chunk_bytes, flags, size, bits, bool(has_filter), properties, crc
+    )
+    if header.chunks > limits.PIECES:
+        raise DamagedError(40, f"{header.chunks} chunks; the limit is {limits.PIECES}")
     if not HEADER.size <= table_at <= data_at <= candidate.reader.size or data_at - table_at > limits.TABLE_BYTES:
         raise DamagedError(16, f"the table is said to lie from byte {table_at} to {data_at}")
-    table = candidate.exactly(table_at, data_at - table_at)
-    width = _Width(0, 24) if version == VERSION_1 else _width(bits, chunk_bytes)
-    if is_gbi:
-        table = _unscrambled_gbi(table, crc, width)
-    if flags & _SCRAMBLED_BYTES:
-        table = _unscrambled_daa(table, size // _SECTOR_BYTES)
-    if version == VERSION_1:
-        lengths, types = _simple(table, chunks)
-    else:
-        lengths, types = _bit_packed(table, chunks, width, chunk_bytes, is_scrambled=bool(flags & _SCRAMBLED_FIELDS))
-    starts = array("Q", itertools.accumulate(lengths, initial=data_at))
-    filters = _filters(properties, bool(has_filter)) if _LZMA in types else []
-    return DaaReader(candidate.reader, size, chunk_bytes, starts, types, filters)
+    return header
+
+
+def _table(candidate: Candidate, header: _Header) -> _Table:
+    """The table, unscrambled."""
+    raw = candidate.exactly(header.table_at, header.data_at - header.table_at)
+    width = _Width(0, 24) if header.version == VERSION_1 else _width(header.bits, header.chunk_bytes)
+    if header.is_gbi:
+        raw = _unscrambled_gbi(raw, header.crc, width)
+    raw = raw[: -(-header.chunks * width.both // 8)]
+    if len(raw) * 8 < header.chunks * width.both:
+        raise DamagedError(16, f"a table of {len(raw)} bytes for {header.chunks} chunks of {width.both} bits each")
+    if header.flags & _SCRAMBLED_BYTES:
+        raw = _unscrambled_daa(raw, header.size // _SECTOR_BYTES)
+    lengths, types = _simple(raw) if header.version == VERSION_1 else _bit_packed(raw, header, width)
+    return _Table(array("Q", itertools.accumulate(lengths, initial=header.data_at)), types)
 
 
 def _refuse_descriptors(candidate: Candidate, end: int) -> None:
@@ -191,47 +256,42 @@ def _unscrambled_gbi(table: bytes, crc: int, width: _Width) -> bytes:
 
 def _unscrambled_daa(table: bytes, sectors: int) -> bytes:
     add, step = sectors & 0xFF, sectors >> 8 & 0xFF
-    return bytes(byte - add - number * step & 0xFF for number, byte in enumerate(table[: limits.PIECES * 8]))
+    return bytes(byte - add - number * step & 0xFF for number, byte in enumerate(table))
 
 
-def _simple(table: bytes, chunks: int) -> tuple["array[int]", bytes]:
+def _simple(table: bytes) -> tuple["array[int]", bytes]:
     """(lengths, types) of version 0x100."""
-    if len(table) < 3 * chunks:
-        raise DamagedError(16, f"a table of {len(table)} bytes for {chunks} chunks")
-    rows = zip(*(table[byte : 3 * chunks : 3] for byte in range(3)), strict=True)
-    return array("Q", (high << 16 | middle << 8 | low for high, low, middle in rows)), bytes((_DEFLATE,)) * chunks
+    rows = zip(*(table[byte::3] for byte in range(3)), strict=True)
+    lengths = array("Q", (high << 16 | middle << 8 | low for high, low, middle in rows))
+    return lengths, bytes((_DEFLATE,)) * len(lengths)
 
 
-def _bit_packed(
-    table: bytes, chunks: int, width: _Width, chunk_bytes: int, *, is_scrambled: bool
-) -> tuple["array[int]", bytes]:
+def _bit_packed(table: bytes, header: _Header, width: _Width) -> tuple["array[int]", bytes]:
     """(lengths, types) of version 0x110."""
-    if chunks * width.both > len(table) * 8:
-        raise DamagedError(16, f"a table of {len(table)} bytes for {chunks} chunks of {width.both} bits each")
+    is_scrambled = bool(header.flags & _SCRAMBLED_FIELDS)
     lengths, types = array("Q"), bytearray()
     length_mask, type_mask = (1 << width.length) - 1, (1 << width.type) - 1
-    for number in range(chunks):
+    for number in range(header.chunks):
         byte, shift = divmod(number * width.both, 8)
         value = int.from_bytes(table[byte : byte + 8], "little") >> shift
         key = ((number ^ _KEY[number & 7]) & 0xFF) * 0x0101_0101 if is_scrambled else 0
         length = ((value ^ key) & length_mask) + _LEAST_CODE
         kind = (value >> width.length ^ key) & type_mask
         lengths.append(length)
-        types.append(_PLAIN if length >= chunk_bytes else kind)
-    if set(types) - {_LZMA, _DEFLATE, _PLAIN}:
-        raise UnsupportedError(f"a DAA or GBI image with chunks of type {min(set(types) - {_LZMA, _DEFLATE, _PLAIN})}")
+        types.append(_PLAIN if length >= header.chunk_bytes else kind)
+    if strange := set(types) - {_LZMA, _DEFLATE, _PLAIN}:
+        raise UnsupportedError(f"a DAA or GBI image with chunks of type {min(strange)}")
     return lengths, bytes(types)
 
 
-def _filters(properties: bytes, has_filter: bool) -> list[dict[str, Any]]:
-    """liblzma's filters for LZMA's five bytes: lc + 9 * (lp + 5 * pb), u32 bytes of the dictionary."""
-    rest, lc = divmod(properties[0], 9)
+def _packing(header: _Header) -> _Lzma:
+    """What LZMA's five bytes say: lc + 9 * (lp + 5 * pb), u32 bytes of the dictionary."""
+    rest, lc = divmod(header.properties[0], 9)
     pb, lp = divmod(rest, 5)
-    dictionary = int.from_bytes(properties[1:], "little")
+    dictionary = int.from_bytes(header.properties[1:], "little")
     if pb > 4 or lc + lp > 4 or dictionary > limits.DECODER_BYTES:
-        raise DamagedError(63, f"properties of LZMA that cannot be: {properties.hex()}")
-    packed = {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": max(dictionary, 4096)}
-    return [{"id": lzma.FILTER_X86}, packed] if has_filter else [packed]
+        raise DamagedError(63, f"properties of LZMA that cannot be: {header.properties.hex()}")
+    return _Lzma(lc, lp, pb, max(dictionary, 4096), header.has_filter)
 
 
 FORMAT = Format(

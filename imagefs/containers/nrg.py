@@ -41,7 +41,7 @@ from imagefs.disc import Disc, Session, Track, TrackKind, cdtext
 from imagefs.disc.address import first_lba
 from imagefs.disc.chunks import BIG_ENDIAN, Chunk, chunks
 from imagefs.disc.layouts import layout_of
-from imagefs.disc.model import FIRST_GAP, FRAMES_PER_SECOND, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import FIRST_GAP, FRAMES_PER_SECOND, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -282,7 +282,6 @@ class _Builder:
         size = layout.sector_bytes
         count, pregap = max(0, end - begin) // size, (entry.start - begin) // size
         pregap = min(pregap, count)
-        words = self.texts.get(entry.number, {})
         return Track(
             number=entry.number,
             kind=kind,
@@ -294,8 +293,7 @@ class _Builder:
             pregap=pregap,
             pregap_stored=pregap,
             isrc=entry.isrc,
-            title=words.get("title", ""),
-            performer=words.get("performer", ""),
+            **texts_in(self.texts.get(entry.number, {})),
         )
 
     def _start(self, track: Track, told: int | None, *, is_first: bool, is_dao: bool) -> int:
@@ -336,12 +334,10 @@ def open_nrg(candidate: Candidate, options: Options) -> Disc:
         builder.add_session(name, data, contents.tables[number] if number < len(contents.tables) else _Table({}, {}))
     if not builder.sessions:
         raise DamagedError(footer.first, "a Nero image whose chunks describe no track")
-    words = builder.texts.get(0, {})
     return Disc(
         builder.sessions,
         catalog=_catalog(contents),
-        title=words.get("title", ""),
-        performer=words.get("performer", ""),
+        **texts_in(builder.texts.get(0, {})),
         medium=contents.medium,
         warnings=tuple(contents.warnings),
         cdtext=contents.packs,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.disc.address import first_lba
 from imagefs.disc.layouts import Layout, Peek, by_sync, by_volume, header_lba, is_scrambled, layout_of
-from imagefs.disc.model import MAX_TRACK, SUBCHANNEL_BYTES, Session, Track, TrackKind
+from imagefs.disc.model import MAX_TRACK, SUBCHANNEL_BYTES, Session, Track, TrackKind, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.readers import Reader, slice_of
@@ -99,13 +99,12 @@ class DiscBuilder:
     ) -> Track:
         """A track of the session that was begun last; the LBA `start` is that of index 1.
 
-        `pregap` are all sectors before it, stored or not; `words` its "title" and "performer". Raises DamagedError for more
+        `pregap` are all sectors before it, stored or not; `words` are its texts (`texts_in`). Raises DamagedError for more
         tracks than a disc can have, UnsupportedError for scrambled sectors.
         """
         number = self._next_number(number)
         stored = self._checked(number, stored)
         layout = stored.layout
-        words = words or {}
         track = Track(
             number=number,
             kind=layout.kind,
@@ -118,8 +117,7 @@ class DiscBuilder:
             pregap_stored=stored.pregap,
             flags=flags,
             isrc=isrc,
-            title=words.get("title", ""),
-            performer=words.get("performer", ""),
+            **texts_in(words or {}),
             indexes=indexes,
             apart=stored.subchannel,
         )

@@ -1,8 +1,8 @@
-"""CD-TEXT packs: titles and performers as the lead-in holds them, and as NRG and .cdt files keep them.
+"""CD-TEXT packs: titles, performers and songwriters as the lead-in holds them, and as NRG and .cdt files keep them.
 
 pack, 18 bytes
 offset  size  field
-0       1     type: 0x80 title, 0x81 performer ... 0x8F size information
+0       1     type: 0x80 title, 0x81 performer, 0x82 songwriter ... 0x8F size information
 1       1     number of the track whose text begins in the pack or runs on in it, 0 is the disc
 2       1     sequence
 3       1     bit 7 two-byte characters, bits 4-6 block (language), bits 0-3 characters of this text in earlier packs
@@ -16,11 +16,11 @@ Only the first block (language) is read. Source: MMC-3 annex J; Sony/Philips CD-
 import struct
 from collections.abc import Iterator
 
-from imagefs.disc.model import MAX_TRACK
+from imagefs.disc.model import MAX_TRACK, TEXTS
 
 _PACK = struct.Struct(">BBBB12sH")
-_TITLE, _PERFORMER, _SIZES = 0x80, 0x81, 0x8F
-_FIELDS = {_TITLE: "title", _PERFORMER: "performer"}
+_TITLE, _SIZES = 0x80, 0x8F
+_FIELDS = dict(enumerate(TEXTS, _TITLE))
 _CHARSETS = {0: "latin-1", 1: "ascii", 0x80: "cp932"}
 
 _CRC_POLYNOMIAL = 0x1021
@@ -37,7 +37,7 @@ def crc16(data: bytes) -> int:
 
 
 def texts(packs: bytes) -> dict[int, dict[str, str]]:
-    """Track number (0: the disc) -> "title" and "performer". Packs that fail their checksum are left out."""
+    """Track number (0: the disc) -> its texts by their names in `TEXTS`. Packs that fail their checksum are left out."""
     streams: dict[int, tuple[int, bytearray, bool]] = {}
     charset = "latin-1"
     for kind, track, position, part in _packs(packs):

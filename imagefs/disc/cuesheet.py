@@ -2,10 +2,10 @@
 
 REM ORIGINAL MEDIA-TYPE: DVD    where it is no CD
 REM SESSION nn                  where the disc has several; of a GD-ROM its areas, SINGLE-DENSITY and HIGH-DENSITY
-CATALOG, TITLE, PERFORMER       of the disc
+CATALOG, TITLE, PERFORMER, SONGWRITER   of the disc
 FILE "track00.wav" WAVE         what lies before index 1, where that is a file of its own
   TRACK 01 AUDIO
-    FLAGS, ISRC, TITLE, PERFORMER
+    FLAGS, ISRC, TITLE, PERFORMER, SONGWRITER
     PREGAP mm:ss:ff             sectors before the track that are in no file
     INDEX 00 00:00:00           in the file, before index 1
 FILE "track01.wav" WAVE
@@ -59,7 +59,7 @@ def _lines(disc: Disc, files: Sequence[TrackFile]) -> Iterator[str]:
         yield f"REM ORIGINAL MEDIA-TYPE: {disc.medium}"
     if _CATALOG.fullmatch(disc.catalog):
         yield f"CATALOG {disc.catalog}"
-    yield from _texts(disc.title, disc.performer)
+    yield from _texts(disc)
     several, session = len({file.session for file in files}) > 1, 0
     for file in files:
         if several and file.session != session:
@@ -77,7 +77,7 @@ def _track_lines(file: TrackFile) -> Iterator[str]:
         yield f"    FLAGS {' '.join(flags)}"
     if _ISRC.fullmatch(track.isrc):
         yield f"    ISRC {track.isrc}"
-    yield from (f"    {line}" for line in _texts(track.title, track.performer))
+    yield from (f"    {line}" for line in _texts(track))
     if file.gap:
         yield f"    PREGAP {clock(file.gap)}"
     if file.before or file.pregap:
@@ -90,11 +90,9 @@ def _track_lines(file: TrackFile) -> Iterator[str]:
             yield f"    INDEX {number:02} {clock(file.pregap + lba - track.start)}"
 
 
-def _texts(title: str, performer: str) -> Iterator[str]:
-    if title:
-        yield f"TITLE {_string(title)}"
-    if performer:
-        yield f"PERFORMER {_string(performer)}"
+def _texts(of: Disc | Track) -> Iterator[str]:
+    for name, text in of.texts.items():
+        yield f"{name.upper()} {_string(text)}"
 
 
 def _string(text: str) -> str:

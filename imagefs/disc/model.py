@@ -5,8 +5,9 @@ data in 2048-byte sectors, audio is 2352 bytes a sector of little-endian 16-bit 
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from imagefs.disc.samples import SwappedReader
 from imagefs.lazy import cached_property
@@ -31,6 +32,26 @@ HIGH_DENSITY_LBA = 45_000
 
 _SUBCHANNEL_OFFSETS = {2448: 2352, 2449: 2352, 2742: 2646}
 """stored size of a sector -> where P to W begin in it"""
+
+
+class Texts(TypedDict):
+    """What a disc or a track is called, and whose it is; empty where that is not known. In the order of CD-TEXT."""
+
+    title: str
+    performer: str
+    songwriter: str
+
+
+TEXTS = ("title", "performer", "songwriter")
+
+
+def texts_in(words: Mapping[str, str]) -> Texts:
+    """Those of `words` that a disc or a track has, as its fields."""
+    return {
+        "title": words.get("title", ""),
+        "performer": words.get("performer", ""),
+        "songwriter": words.get("songwriter", ""),
+    }
 
 
 class TrackKind(enum.Enum):
@@ -67,10 +88,16 @@ class Track:
     isrc: str = ""
     title: str = ""
     performer: str = ""
+    songwriter: str = ""
     indexes: tuple[int, ...] = ()
     """LBAs of index 2 and later."""
     apart: Reader | None = None
     """Subchannel that does not lie in `stored`: 96 bytes for each of its sectors."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Those of `TEXTS` that are known, in their order."""
+        return _known(self)
 
     @property
     def is_data(self) -> bool:
@@ -141,10 +168,16 @@ class Disc:
     catalog: str = ""
     title: str = ""
     performer: str = ""
+    songwriter: str = ""
     medium: str = "CD"
     warnings: Sequence[str] = field(default=())
     cdtext: bytes = b""
     """CD-TEXT as packs of 18 bytes, where the image has them."""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Those of `TEXTS` that are known, in their order."""
+        return _known(self)
 
     @property
     def tracks(self) -> list[Track]:
@@ -186,6 +219,11 @@ class Disc:
             extents.append(Extent(position, track.user.size, track.user))
             position += track.user.size
         return joined(extents, position)
+
+
+def _known(of: Disc | Track) -> dict[str, str]:
+    texts = {"title": of.title, "performer": of.performer, "songwriter": of.songwriter}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _swapped(track: Track) -> Track:

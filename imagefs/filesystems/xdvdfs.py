@@ -202,7 +202,7 @@ class Xdvdfs(FileSystem):
             raw = raw.decode(self._charset, "surrogateescape").encode("utf-8", "surrogateescape")
         name = raw.replace(b"/", b"_").replace(b"\0", b"_")
         if len(name) > limits.NAME_BYTES:
-            name = name[: limits.NAME_BYTES].decode(errors="ignore").encode()
+            name = name[: _border(name, limits.NAME_BYTES)]
         return b"_" * len(name) if name in (b".", b"..") else name
 
     # --- files and the volume ---------------------------------------------------------------------------------------
@@ -231,6 +231,13 @@ class Xdvdfs(FileSystem):
             "root_sector": self.root.locator.start // SECTOR_BYTES,
             "root_size": self.root.locator.size,
         }
+
+
+def _border(name: bytes, end: int) -> int:
+    """`end`, or less so that no letter of UTF-8 is cut in two; bytes that are none may stand anywhere in the name."""
+    for _ in range(3):
+        end -= name[end] >> 6 == 2
+    return end
 
 
 def _locator(node: Node) -> Directory:

@@ -18,7 +18,7 @@ from imagefs.disc.cuesheet import TrackFile, sheet_of
 from imagefs.disc.flac import FlacReader
 from imagefs.disc.model import LEAD_IN_LBA
 from imagefs.disc.wav import wav_of
-from imagefs.errors import DamagedError
+from imagefs.errors import ImageError
 from imagefs.lazy import cached_property
 from imagefs.readers import BytesReader, Reader
 from imagefs.tree.names import name_of
@@ -53,7 +53,8 @@ class AudioFiles:
 
     def _name(self, track: Track, *, titled: bool) -> bytes:
         if titled and track.title.strip():
-            return name_of(track.title, f"{track.number:02} - ", f".{self._coding}")
+            title = track.title.replace('"', "'")  # for which a sheet has no way to be written
+            return name_of(title, f"{track.number:02} - ", f".{self._coding}")
         return b"track%02d.%s" % (track.number, self._coding.encode())
 
     def _name_of_hidden(self) -> str:
@@ -83,7 +84,8 @@ class AudioFiles:
         tags.append(("TRACKTOTAL", str(len(disc.tracks))))
         if number:
             artist = track.performer or disc.performer
-            tags = [("TITLE", track.title), ("ARTIST", artist), *tags, ("ISRC", track.isrc)]
+            writer = track.songwriter or disc.songwriter
+            tags = [("TITLE", track.title), ("ARTIST", artist), ("WRITER", writer), *tags, ("ISRC", track.isrc)]
         return [(name, text) for name, text in tags if text]
 
     def _entries(self) -> list[TrackFile]:
@@ -103,5 +105,5 @@ def _is_silent(samples: Reader) -> bool:
     """Whether samples are all zeros; not when some cannot be read."""
     try:
         return not any(samples.pread(0, samples.size))
-    except DamagedError:
+    except (ImageError, OSError):
         return False

@@ -8,7 +8,7 @@ tracks/01.sub         the subchannel of the same sectors, 96 bytes each, as the 
 tracks/01.iso         the user data (2048 bytes a sector) of a data track in which no file system is known
 tracks/disc.cue       a sheet of tracks/*.bin: with it the folder is an image that other programs can read
 cdtext.bin            CD-TEXT packs of 18 bytes, where the image has them
-cdtext.txt            titles and performers by track, 00 is the disc, with tabs between
+cdtext.txt            titles, performers and songwriters by track, 00 is the disc, with tabs between
 
 There are only those that the image has something for. Nothing of it is read before somebody looks into the folder, and no
 content before it is read.
@@ -70,8 +70,7 @@ def _entries(disc: Disc) -> list[TrackFile]:
 
 def _text(disc: Disc) -> bytes:
     """The lines of cdtext.txt."""
-    rows = [(0, "TITLE", disc.title), (0, "PERFORMER", disc.performer)]
-    for track in disc.tracks:
-        rows += [(track.number, "TITLE", track.title), (track.number, "PERFORMER", track.performer)]
-    lines = [f"{number:02}\t{name}\t{' '.join(text.split())}\n" for number, name, text in rows if text]
+    owners = [(0, disc.texts), *((track.number, track.texts) for track in disc.tracks)]
+    rows = [(number, name.upper(), text) for number, texts in owners for name, text in texts.items()]
+    lines = [f"{number:02}\t{name}\t{' '.join(text.split())}\n" for number, name, text in rows]
     return "".join(lines).encode("utf-8", "replace")

@@ -71,7 +71,7 @@ def aiff(content: bytes, compression: bytes = b"", channels: int = 2, bits: int 
     return struct.pack(">4sI4s", b"FORM", len(body) + 4, b"AIFC" if compression else b"AIFF") + body
 
 
-def _crc(data: bytes, bits: int, polynomial: int) -> int:
+def crc(data: bytes, bits: int, polynomial: int) -> int:
     code, top = 0, 1 << bits - 1
     for byte in data:
         code ^= byte << bits - 8
@@ -107,6 +107,6 @@ def _numbered(frame: bytes, sample: int) -> bytes:
     assert frame[1] == 0xF8 and frame[4] == 0
     end = 5 + {6: 1, 7: 2}.get(frame[2] >> 4, 0)
     head = b"\xff\xf9" + frame[2:4] + chr(sample).encode("utf-8", "surrogatepass") + frame[5:end]
-    head += bytes((_crc(head, 8, 7),))
+    head += bytes((crc(head, 8, 7),))
     body = head + frame[end + 1 : -2]
-    return body + struct.pack(">H", _crc(body, 16, 0x8005))
+    return body + struct.pack(">H", crc(body, 16, 0x8005))

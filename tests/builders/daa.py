@@ -10,6 +10,9 @@ SCRAMBLED_FIELDS, SCRAMBLED_BYTES = 0x20000, 0x8000000
 KEY = bytes.fromhex("0a352d3f08330915")
 PROPERTIES = b"\x5d\0\0\x10\0"
 """lc 3, lp 0, pb 2, a dictionary of 1 MiB."""
+RANGE_BYTES = 5
+"""What a decoder may read ahead."""
+LZMA_FILTER = {"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 20}
 
 
 def _deflate(data: bytes) -> bytes:
@@ -18,8 +21,27 @@ def _deflate(data: bytes) -> bytes:
 
 
 def _lzma(data: bytes, has_filter: bool) -> bytes:
-    packed = {"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 2, "dict_size": 1 << 20}
-    return lzma.compress(data, lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_X86}, packed] if has_filter else [packed])
+    """As PowerISO has it: no mark at the end."""
+    if has_filter:
+        data = _x86(data)
+    stream = lzma.compress(data, lzma.FORMAT_ALONE, filters=[LZMA_FILTER])[13:]
+    return _without_mark(stream, len(data))
+
+
+def _x86(data: bytes) -> bytes:
+    """Filtered: LZMA2 has a mark at its end, so nothing stays in the filter."""
+    chain = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2}]
+    return lzma.decompress(lzma.compress(data, lzma.FORMAT_RAW, filters=chain), lzma.FORMAT_RAW, filters=chain[1:])
+
+
+def _without_mark(stream: bytes, size: int) -> bytes:
+    """The stream up to where all of the content can be decoded."""
+    shortest = len(stream)
+    while lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[LZMA_FILTER]).decompress(stream[: shortest - 1], size)[
+        size - 1 :
+    ]:
+        shortest -= 1
+    return stream[: shortest + RANGE_BYTES]
 
 
 def daa(

@@ -18,6 +18,7 @@ FILE "disc.bin" BINARY
     INDEX 01 00:00:00
   TRACK 02 AUDIO
     TITLE "First"
+    SONGWRITER "Somebody Else"
     FLAGS DCP
     ISRC ABCDE1234567
     INDEX 00 00:01:00
@@ -47,7 +48,8 @@ def test_a_disc_and_its_tracks(imagefs: Imagefs, cue: str):
     assert lines[table : table + 5] == [
         f"{'':11}session  track  mode           start        msf   sectors     length  pregap  isrc          flags, title",
         "                 1      1  mode1/2352         0   00:02:00        75   00:01:00       0",
-        '                 1      2  audio            225   00:05:00       150   00:02:00     150  ABCDE1234567  DCP "First"',
+        "                 1      2  audio            225   00:05:00       150   00:02:00     150  ABCDE1234567  "
+        'DCP "First" by "Somebody Else"',
         "                 1    out                   375   00:07:00",
         "volume 1   no file system that imagefs reads",
     ]
@@ -84,6 +86,7 @@ def test_the_same_for_programs(imagefs: Imagefs, cue: str):
         "isrc": "ABCDE1234567",
         "title": "First",
         "performer": "",
+        "songwriter": "Somebody Else",
     }
     (volume,) = facts["volumes"]
     assert volume == {

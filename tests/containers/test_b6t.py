@@ -57,6 +57,19 @@ def test_sessions_of_data_and_audio(tmp_path: Path) -> None:
     check_reader(disc.raw, volume(40) + tone(20)[5 * 2352 :] + tone(30, 9) + volume(30, SECOND))
 
 
+def test_a_block_without_a_sector_says_nothing_of_its_size(tmp_path: Path) -> None:
+    blocks = [Block("disc.b6i", 0, 40, 2352), Block("disc.b6i", 10, 0, 2352)]
+    disc = open_bytes(tmp_path, b6t([[Entry(1, MODE1, 0, 40)]], blocks), {"disc.b6i": DATA})
+    check_reader(disc.space, volume(40))
+
+
+def test_sectors_that_a_file_has_lost_are_missing_and_said_to_be(tmp_path: Path) -> None:
+    blocks = [Block("disc.b6i", 0, 40, 2352)]
+    disc = open_bytes(tmp_path, b6t([[Entry(1, MODE1, 0, 40)]], blocks), {"disc.b6i": DATA[: 30 * 2352]})
+    check_reader(disc.space, volume(40), missing=[(30 * 2048, 40 * 2048)])
+    assert disc.warnings == ("10 of the 40 sectors of track 1 are not in the files",)
+
+
 def test_a_pregap_that_is_in_no_block(tmp_path: Path) -> None:
     blocks = [Block("disc.b6i", 0, 40, 2352)]
     disc = open_bytes(tmp_path, b6t([[Entry(1, MODE1, -150, 190, pregap=150)]], blocks), {"disc.b6i": DATA})

@@ -1,5 +1,6 @@
 """Discs described by CUE sheets: files, tracks, addresses."""
 
+import errno
 import io
 import os
 import subprocess
@@ -15,7 +16,7 @@ from imagefs.errors import DamagedError, ImageError, MissingPartError, OutsideEr
 from imagefs.formats import Candidate
 from imagefs.image import open_image
 from imagefs.options import Options
-from imagefs.sources import Folder
+from imagefs.sources import FileSource, Folder
 from tests.builders.audio import largest_difference, music, read_wav, run, write_wav
 from tests.builders.discs import cd_info_tracks, write_cue
 from tests.builders.sectors import form2, pattern, stored, tone, volume
@@ -507,6 +508,22 @@ def test_titles_come_from_the_sheet_and_else_from_the_cd_text_file(tmp_path: Pat
     (tmp_path / "disc.cdt").unlink()
     (warning,) = open_sheet(path).warnings
     assert "'disc.cdt' is missing" in warning
+
+
+def test_a_cd_text_file_that_the_disk_cannot_give_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_cue(
+        tmp_path, 'CDTEXTFILE "disc.cdt"\n' + simple("a.bin", "AUDIO"), {"a.bin": tone(9), "disc.cdt": b"x"}
+    )
+    read = FileSource.pread
+
+    def read_but_one(source: FileSource, offset: int, length: int) -> bytes:
+        if source.name.endswith(".cdt"):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(source, offset, length)
+
+    monkeypatch.setattr(FileSource, "pread", read_but_one)
+    disc = open_sheet(path)
+    assert (len(disc.tracks), disc.warnings) == (1, ("its CD-TEXT is left out: Input/output error",))
 
 
 # --- damage ---------------------------------------------------------------------------------------------------------------

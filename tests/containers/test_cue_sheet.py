@@ -141,7 +141,7 @@ FILE "b.bin" BINARY
     INDEX 01 00:00:00
 """)
     assert (sheet.catalog, sheet.cdtext_file, sheet.medium) == ("1234567890123", "disc.cdt", "DVD")
-    assert sheet.text == {"title": "The Disc", "performer": "All"}
+    assert sheet.text == {"title": "The Disc", "performer": "All", "songwriter": "Nobody"}
     first, second = sheet.tracks
     assert first.text == {"title": 'It\'s "quoted"', "performer": "Me"}
     assert (first.number, first.flags, first.isrc, first.pregap, first.postgap) == (

@@ -17,10 +17,12 @@ from tests.builders.sectors import volume
 from tests.contract import check_reader
 
 CHANCE = random.Random(3)
+CHUNK = 1 << 16
 IMAGE = volume(40) + b"".join(CHANCE.choice((CHANCE.randbytes(2048), b"text" * 512, bytes(2048))) for _ in range(140))
+CODE = b"".join(b"\xe8%s\x90\x90\x8b\xc0" % CHANCE.randbytes(2) + b"\0\0" for _ in range(20_000))[: CHUNK + 30_003]
+"""x86 code: calls, which the filter changes."""
 NOISE = CHANCE.randbytes(1 << 17)
 """What does not shrink."""
-CHUNK = 1 << 16
 
 
 def opened(data: bytes) -> Reader:
@@ -39,6 +41,7 @@ KINDS = {
     "0x110 LZMA": daa(IMAGE, 0x110, types=[LZMA]),
     "0x110 of both": daa(IMAGE, 0x110, types=[LZMA, DEFLATE], chunk_bytes=1 << 15),
     "0x110 with a filter": daa(IMAGE, 0x110, types=[LZMA], has_filter=True),
+    "0x110 with filtered code": daa(CODE, 0x110, types=[LZMA], has_filter=True),
     "0x110 with lengths of its own": daa(IMAGE, 0x110, types=[LZMA, DEFLATE], length_bits=18),
     "with a comment": daa(IMAGE, descriptors=[(1, b"\1\0\0\0"), (4, b"a comment")]),
     "0x110 with scrambled fields": daa(IMAGE, 0x110, types=[LZMA, DEFLATE], flags=SCRAMBLED_FIELDS),
@@ -50,7 +53,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_image(kind: str) -> None:
-    expected = IMAGE[:CHUNK] + NOISE + IMAGE if "shrink" in kind else IMAGE
+    expected = IMAGE[:CHUNK] + NOISE + IMAGE if "shrink" in kind else CODE if "code" in kind else IMAGE
     check_reader(opened(KINDS[kind]), expected, CHUNK)
 
 

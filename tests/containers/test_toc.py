@@ -29,7 +29,8 @@ MIXED = toc(
             "AUDIO",
             [
                 *("COPY", "PRE_EMPHASIS", "TWO_CHANNEL_AUDIO", 'ISRC "ABCDE1234567"'),
-                'CD_TEXT { LANGUAGE 0 { TITLE "Say \\"one\\"" PERFORMER "Me" } LANGUAGE 1 { TITLE "Zwei" } }',
+                'CD_TEXT { LANGUAGE 0 { TITLE "Say \\"one\\"" PERFORMER "Me" SONGWRITER "You" }',
+                'LANGUAGE 1 { TITLE "Zwei" } }',
                 f'FILE "disc.bin" #{len(DATA)} 0 {time(170)}',
                 f"START {time(150)}",
                 f"INDEX {time(5)}",
@@ -64,10 +65,10 @@ def test_data_and_audio_with_everything_that_is_said_of_them(tmp_path: Path) -> 
     assert [track.flags for track in disc.tracks] == [(), ("DCP", "PRE"), ("4CH",)]
     assert [track.indexes for track in disc.tracks] == [(), (195,), ()]
     assert (disc.catalog, disc.title, disc.warnings) == ("1234567890123", "The Ä Disc", ())
-    assert [(track.isrc, track.title, track.performer) for track in disc.tracks] == [
-        ("", "", ""),
-        ("ABCDE1234567", 'Say "one"', "Me"),
-        ("", "", ""),
+    assert [(track.isrc, track.title, track.performer, track.songwriter) for track in disc.tracks] == [
+        ("", "", "", ""),
+        ("ABCDE1234567", 'Say "one"', "Me", "You"),
+        ("", "", "", ""),
     ]
     check_reader(disc.raw, volume(40) + tone(170)[150 * 2352 :] + tone(30, 9))
     check_reader(disc.space, volume(40))

@@ -6,7 +6,7 @@ import pytest
 
 from imagefs.disc.cdtext import crc16, texts
 
-TITLE, PERFORMER, SIZES = 0x80, 0x81, 0x8F
+TITLE, PERFORMER, SONGWRITER, SIZES = 0x80, 0x81, 0x82, 0x8F
 
 
 def packs(kind: int, first: int, text: bytes, block: int = 0, wide: bool = False) -> bytes:
@@ -26,10 +26,11 @@ def test_the_checksum_of_a_known_q_frame() -> None:
 
 def test_texts_run_over_packs_and_tracks() -> None:
     data = packs(TITLE, 0, b"The disc's long title\0One\0Two\0") + packs(PERFORMER, 0, b"All\0Me\0\t\0")
+    data += packs(SONGWRITER, 2, b"You\0")
     assert texts(data) == {
         0: {"title": "The disc's long title", "performer": "All"},
         1: {"title": "One", "performer": "Me"},
-        2: {"title": "Two", "performer": "Me"},
+        2: {"title": "Two", "performer": "Me", "songwriter": "You"},
     }
 
 

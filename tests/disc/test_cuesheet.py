@@ -21,7 +21,7 @@ def track(number: int, start: int, length: int, **more: object) -> Track:
 
 
 FIRST = track(1, 200, 300, pregap=200, pregap_stored=200, flags=("DCP", "PRE"), isrc="ABCDE1234567", title='A "title"')
-SECOND = track(2, 650, 100, pregap=150, indexes=(660, 725), performer="Some\nbody")
+SECOND = track(2, 650, 100, pregap=150, indexes=(660, 725), performer="Some\nbody", songwriter="You")
 DISC = Disc([Session(1, [FIRST, SECOND])], catalog="1234567890123", title="Ünï", performer="Everybody")
 FILES = [
     TrackFile(1, FIRST, "AUDIO", "track01.wav", "WAVE", before="track00.wav"),
@@ -42,6 +42,7 @@ FILE "track01.wav" WAVE
 FILE "track02.wav" WAVE
   TRACK 02 AUDIO
     PERFORMER "Some body"
+    SONGWRITER "You"
     PREGAP 00:02:00
     INDEX 01 00:00:00
     INDEX 02 00:00:10

@@ -11,7 +11,7 @@ import miniaudio
 import pytest
 
 from imagefs.disc.flac import BLOCK_SAMPLES, FlacReader, crc8, crc16
-from imagefs.readers import BytesReader, Extent, ExtentReader
+from imagefs.readers import BytesReader, Extent, ExtentReader, set_nowait
 from tests.builders.sectors import tone
 from tests.contract import check_reader
 
@@ -67,6 +67,18 @@ def test_every_part_of_it_is_the_same_however_it_is_read(sectors: int) -> None:
     content = whole(reader)
     assert len(content) == reader.size
     check_reader(reader, content, block=BLOCK_BYTES + 13)
+
+
+def test_who_must_not_wait_makes_no_frames() -> None:
+    reader = FlacReader(BytesReader(tone(14)), TAGS)
+    begin = whole(reader).index(b"\xff\xf8\x79\x18")
+    before = set_nowait(True)
+    try:
+        assert len(reader.pread(0, begin)) == begin
+        with pytest.raises(BlockingIOError):
+            reader.pread(begin, 1)
+    finally:
+        set_nowait(before)
 
 
 def test_silence_of_no_length() -> None:

@@ -134,6 +134,16 @@ def test_names_that_no_folder_may_have() -> None:
     check_filesystem(filesystem)
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [(b"\xe9" * 255, "é".encode() * 127), (b"\x81" * 254 + b"\xe9", b"\x81" * 254), (b"\x80" * 255, "€".encode() * 85)],
+    ids=["two bytes a letter", "bytes that are no letters", "three bytes a letter"],
+)
+def test_names_that_grow_too_long_are_cut_between_letters(raw: bytes, name: bytes) -> None:
+    filesystem = opened(volume({33: table([Item(raw, 40, 1)])}))
+    assert [shown for shown, _ in filesystem.entries(filesystem.root)] == [name]
+
+
 # --- damage ---------------------------------------------------------------------------------------------------------------
 
 GOOD = Item(b"m", 40, 5)

@@ -8,6 +8,7 @@ import pytest
 from imagefs.containers.cue import FORMAT
 from imagefs.disc import Disc, Session, Track, TrackKind
 from imagefs.disc.wav import wav_header
+from imagefs.errors import UnsupportedError
 from imagefs.image import open_image
 from imagefs.options import Options
 from imagefs.readers import BytesReader, Extent, ExtentReader, Reader
@@ -20,6 +21,7 @@ SHEET = """\
 CATALOG 1234567890123
 TITLE "An Album"
 PERFORMER "Somebody"
+SONGWRITER "Their Uncle"
 FILE "disc.bin" BINARY
   TRACK 01 AUDIO
     TITLE "First: a/b"
@@ -28,6 +30,7 @@ FILE "disc.bin" BINARY
     INDEX 01 00:03:00
   TRACK 02 AUDIO
     PERFORMER "Another"
+    SONGWRITER "An Aunt"
     ISRC ABCDE1234567
     INDEX 00 00:05:00
     INDEX 01 00:05:10
@@ -67,6 +70,7 @@ def test_a_disc_of_audio_alone(cue: Path) -> None:
         "CATALOG 1234567890123",
         'TITLE "An Album"',
         'PERFORMER "Somebody"',
+        'SONGWRITER "Their Uncle"',
         'FILE "track00.wav" WAVE',
         "  TRACK 01 AUDIO",
         "    FLAGS PRE",
@@ -78,6 +82,7 @@ def test_a_disc_of_audio_alone(cue: Path) -> None:
         "  TRACK 02 AUDIO",
         "    ISRC ABCDE1234567",
         '    PERFORMER "Another"',
+        '    SONGWRITER "An Aunt"',
         "    PREGAP 00:00:10",
         "    INDEX 01 00:00:00",
         "    INDEX 02 00:00:65",
@@ -97,7 +102,7 @@ def test_the_files_are_the_same_disc_again(cue: Path, tmp_path: Path, coding: st
 
 
 def facts(track: Track) -> tuple[object, ...]:
-    told = track.number, track.start, track.length, track.pregap, track.flags, track.isrc, track.title, track.performer
+    told = track.number, track.start, track.length, track.pregap, track.flags, track.isrc, track.texts
     return *told, track.indexes, track.user.pread(0, track.user.size)
 
 
@@ -115,7 +120,8 @@ def test_flac_with_tags(cue: Path, tmp_path: Path, need: Callable[..., None]) ->
     assert (tmp_path / "2.wav").read_bytes() == wav_header(len(wanted)) + wanted
     tags = run_tool("metaflac", "--export-tags-to=-", "2.flac", folder=tmp_path).splitlines()
     assert tags == [
-        "ARTIST=Another", "ALBUM=An Album", "ALBUMARTIST=Somebody", "TRACKNUMBER=2", "TRACKTOTAL=2", "ISRC=ABCDE1234567",
+        "ARTIST=Another", "WRITER=An Aunt", "ALBUM=An Album", "ALBUMARTIST=Somebody", "TRACKNUMBER=2", "TRACKTOTAL=2",
+        "ISRC=ABCDE1234567",
     ]  # fmt: skip
 
 
@@ -134,11 +140,14 @@ def test_swapped_samples(cue: Path) -> None:
         (" \0 ", "01 - _.wav"),
         ("a/b\0c\x1b[31m\u202e", "01 - a_b_c_[31m_.wav"),
         ("..", "01 - ...wav"),
+        ('The "best" of', "01 - The 'best' of.wav"),
         ("ä" * 200, "01 - " + "ä" * 123 + ".wav"),
     ],
 )
 def test_titles_are_no_paths(title: str, name: str) -> None:
-    assert names([audio(1, tone(2), title=title)]) == [name, "disc.cue"]
+    files = AudioFiles(Disc([Session(1, [track := audio(1, tone(2), title=title)])]), [track], "wav").titled()
+    assert [each.decode() for each in files] == [name, "disc.cue"]
+    assert f'FILE "{name}" WAVE\r\n' in files[b"disc.cue"].pread(0, 1 << 16).decode()
     assert len(name.encode()) <= 255
 
 
@@ -159,6 +168,15 @@ def test_what_is_hidden_before_the_first_track(before: bytes, shown: bool) -> No
 def test_a_pregap_that_cannot_be_read_may_hide_something() -> None:
     lost = ExtentReader([Extent(100 * 2352, 2 * 2352, BytesReader(tone(2)))], 102 * 2352)
     assert names([audio(1, lost, 100)])[0] == "track00.wav"
+
+
+def test_a_pregap_whose_decoder_is_missing_keeps_nothing_else_from_being_shown() -> None:
+    class Packed(BytesReader):
+        def pread(self, offset: int, length: int) -> bytes:
+            raise UnsupportedError("FLAC needs miniaudio")
+
+    tracks = [audio(1, Packed(tone(102)), 100), audio(2, tone(2))]
+    assert names(tracks) == ["track00.wav", "track01.wav", "track02.wav", "disc.cue"]
 
 
 def test_only_the_first_track_of_the_disc_has_something_before_it() -> None:

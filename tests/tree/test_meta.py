@@ -18,11 +18,12 @@ from tests.builders.descriptors import open_path, run_tool
 from tests.builders.discs import write_cue
 from tests.builders.sectors import pattern, stored, tone, volume
 from tests.conftest import MakeIso
-from tests.disc.test_cdtext import PERFORMER, TITLE, packs
+from tests.disc.test_cdtext import PERFORMER, SONGWRITER, TITLE, packs
 
 META = Options(meta=True)
 SUBCHANNEL = tone(4, 3)[: 90 * 96]
 PACKS = packs(TITLE, 0, b"An Album\0Data\0First\0Second\0") + packs(PERFORMER, 0, b"Somebody\0\t\0\t\0\t\0")
+PACKS += packs(SONGWRITER, 2, b"You\0")
 IMAGE = stored(volume(40), "MODE1/2352") + tone(50)
 ROWS = [
     Row(1, 1, DATA, 0, 1),
@@ -53,7 +54,8 @@ def test_everything_that_a_disc_has(mixed: Path) -> None:
     assert meta["cdtext.bin"] == PACKS
     assert meta["cdtext.txt"].decode().splitlines() == [
         "00\tTITLE\tAn Album", "00\tPERFORMER\tSomebody", "01\tTITLE\tData", "01\tPERFORMER\tSomebody",
-        "02\tTITLE\tFirst", "02\tPERFORMER\tSomebody", "03\tTITLE\tSecond", "03\tPERFORMER\tSomebody",
+        "02\tTITLE\tFirst", "02\tPERFORMER\tSomebody", "02\tSONGWRITER\tYou",
+        "03\tTITLE\tSecond", "03\tPERFORMER\tSomebody",
     ]  # fmt: skip
     assert list(tracks) == ["01.bin", "01.sub", "02.bin", "02.sub", "03.bin", "03.sub", "disc.cue"]
     assert b"".join(tracks[f"0{n}.bin"] for n in (1, 2, 3)) == IMAGE

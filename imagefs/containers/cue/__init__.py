@@ -16,6 +16,7 @@ from imagefs.containers.cue.sheet import Sheet, looks_like_sheet, parse
 from imagefs.containers.cue.tracks import sessions_of, stored_tracks
 from imagefs.disc import Disc, cdtext
 from imagefs.disc.audio import AUDIO_EXTENSIONS
+from imagefs.disc.model import texts_in
 from imagefs.errors import ImageError, message_of
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -57,8 +58,7 @@ def open_cue(candidate: Candidate, options: Options) -> Disc:
     return Disc(
         sessions_of(sheet, stored),
         catalog=sheet.catalog,
-        title=sheet.text.get("title", ""),
-        performer=sheet.text.get("performer", ""),
+        **texts_in(sheet.text),
         medium=sheet.medium,
         warnings=tuple(sheet.warnings),
         cdtext=packs,
@@ -71,13 +71,13 @@ def _cdtext_packs(sheet: Sheet, candidate: Candidate) -> bytes:
         return b""
     try:
         return cdtext.packs_in(candidate.folder.open(sheet.cdtext_file).pread(0, limits.DESCRIPTOR_BYTES))
-    except ImageError as error:
+    except (ImageError, OSError) as error:
         sheet.warnings.append(f"its CD-TEXT is left out: {message_of(error)}")
         return b""
 
 
 def _add_cdtext(sheet: Sheet, packs: bytes) -> None:
-    """Titles and performers of the packs, where the sheet itself has none."""
+    """Titles, performers and songwriters of the packs, where the sheet itself has none."""
     owners = {0: sheet.text} | {entry.number: entry.text for entry in sheet.tracks}
     for number, fields in cdtext.texts(packs).items():
         for name, text in fields.items():

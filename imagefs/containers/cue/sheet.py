@@ -7,7 +7,7 @@ FILE "name" BINARY|MOTOROLA|WAVE|AIFF|MP3 ...    what follows lies in this file;
 TRACK nn AUDIO|CDG|MODE1/s|MODE2/s|CDI/s         s: bytes of a stored sector
 FLAGS DCP 4CH PRE SCMS                           control bits
 ISRC c12                                         recording code
-TITLE, PERFORMER "text"                          CD-TEXT; before the first TRACK they are the disc's
+TITLE, PERFORMER, SONGWRITER "text"              CD-TEXT; before the first TRACK they are the disc's
 PREGAP, POSTGAP mm:ss:ff                         sectors before index 1 or after the track that are in no file
 INDEX nn mm:ss:ff                                a place in the current file, in its sectors: 00 pregap, 01 start, 02 ...
 REM SESSION nn                                   a new session begins
@@ -22,6 +22,7 @@ Sources: Jeff Arnold, CDRWin user's guide, "CUE sheet commands"; sheets of EAC, 
 """
 
 import codecs
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from typing import NamedTuple
 from imagefs import limits
 from imagefs.disc import TrackKind
 from imagefs.disc.layouts import Layout, layout_of
-from imagefs.disc.model import FRAMES_PER_SECOND, MAX_SESSION, MAX_TRACK
+from imagefs.disc.model import FRAMES_PER_SECOND, MAX_SESSION, MAX_TRACK, TEXTS
 from imagefs.errors import DamagedError
 
 
@@ -127,7 +128,7 @@ _TIME = re.compile(r"(\d{1,6}):(\d{1,3}):(\d{1,3})$", re.ASCII)
 _NUMBER = re.compile(r"\d{1,4}$", re.ASCII)
 _CATALOG = re.compile(r"\d{13}$", re.ASCII)
 _KINDS = frozenset(("BINARY", "MOTOROLA", "WAVE", "AIFF", "MP3", "FLAC", "OGG", "APE", "WV"))
-_UNUSED = ("SONGWRITER", "COMPOSER", "ARRANGER", "MESSAGE", "GENRE", "DISC_ID", "UPC_EAN", "TOC_INFO", "SIZE_INFO")
+_UNUSED = ("COMPOSER", "ARRANGER", "MESSAGE", "GENRE", "DISC_ID", "UPC_EAN", "TOC_INFO", "SIZE_INFO")
 _MODES = {
     # word: (kind, stored bytes when no number follows it)
     "AUDIO": (TrackKind.AUDIO, 2352),
@@ -196,9 +197,9 @@ class _Parser:
             "CATALOG": self._catalog,
             "CDTEXTFILE": self._cdtextfile,
             "REM": self._rem,
-            "TITLE": lambda rest: self._text("title", rest),
-            "PERFORMER": lambda rest: self._text("performer", rest),
-        } | dict.fromkeys(_UNUSED, lambda rest: None)
+        }
+        self.commands |= {name.upper(): functools.partial(self._text, name) for name in TEXTS}
+        self.commands |= dict.fromkeys(_UNUSED, lambda rest: None)
 
     def feed(self, line: str) -> None:
         self.line += 1

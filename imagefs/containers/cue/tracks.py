@@ -23,7 +23,7 @@ from imagefs.containers.cue.sheet import Sheet, TrackEntry
 from imagefs.disc import Session, Track, TrackKind
 from imagefs.disc.address import first_lba
 from imagefs.disc.layouts import Layout, by_sync, by_volume, header_lba
-from imagefs.disc.model import FIRST_LEAD_OUT, HIGH_DENSITY_LBA, LATER_LEAD_OUT, LEAD_IN, LEAD_IN_LBA
+from imagefs.disc.model import FIRST_LEAD_OUT, HIGH_DENSITY_LBA, LATER_LEAD_OUT, LEAD_IN, LEAD_IN_LBA, texts_in
 from imagefs.formats import Candidate
 from imagefs.readers import Extent, Reader, joined, slice_of
 
@@ -146,8 +146,7 @@ def _track(entry: TrackEntry, pieces: list[_Piece], is_big_endian: bool) -> Trac
         big_endian=is_big_endian,
         flags=entry.flags,
         isrc=entry.isrc,
-        title=entry.text.get("title", ""),
-        performer=entry.text.get("performer", ""),
+        **texts_in(entry.text),
     )
 
 

@@ -15,6 +15,7 @@ from imagefs.containers.toc.sheet import looks_like_sheet, parse
 from imagefs.containers.toc.tracks import sessions_of
 from imagefs.disc import Disc
 from imagefs.disc.audio import AUDIO_EXTENSIONS
+from imagefs.disc.model import texts_in
 from imagefs.errors import DamagedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -56,8 +57,7 @@ def open_toc(candidate: Candidate, options: Options) -> Disc:
     return Disc(
         sessions,
         catalog=sheet.catalog,
-        title=sheet.text.get("title", ""),
-        performer=sheet.text.get("performer", ""),
+        **texts_in(sheet.text),
         warnings=tuple(sheet.warnings),
     )
 

@@ -4,7 +4,7 @@ word                                     meaning
 CD_DA, CD_ROM, CD_ROM_XA, CD_I           type of the session; the last one counts
 CATALOG "n13"                            media catalogue number
 FIRST_TRACK_NO n                         number of the first track
-CD_TEXT { ... }                          titles and performers, of the disc or of a track, in several languages
+CD_TEXT { ... }                          titles, performers, songwriters of the disc or of a track, in several languages
 TRACK mode [RW | RW_RAW]                 a track begins; RW: 96 bytes of subchannel after each sector
 [NO] COPY, [NO] PRE_EMPHASIS             control bits
 TWO_, FOUR_CHANNEL_AUDIO                 control bits
@@ -39,7 +39,7 @@ from imagefs.containers.toc.lexer import Token, tokens
 from imagefs.disc import TrackKind
 from imagefs.disc.build import layout_with_subchannel
 from imagefs.disc.layouts import Layout, layout_of
-from imagefs.disc.model import FRAMES_PER_SECOND, MAX_TRACK, SUBCHANNEL_BYTES
+from imagefs.disc.model import FRAMES_PER_SECOND, MAX_TRACK, SUBCHANNEL_BYTES, TEXTS
 from imagefs.errors import DamagedError, UnsupportedError
 
 SAMPLE_BYTES = 4
@@ -60,7 +60,7 @@ MODES = {
 }
 _SUBCHANNELS = ("RW", "RW_RAW")
 _FLAGS = {"COPY": "DCP", "PRE_EMPHASIS": "PRE", "FOUR_CHANNEL_AUDIO": "4CH"}
-_TEXTS = {"TITLE": "title", "PERFORMER": "performer"}
+_TEXTS = {name.upper(): name for name in TEXTS}
 
 
 class Part(NamedTuple):
@@ -260,7 +260,7 @@ class _Parser:
         self._current("ISRC").isrc = self._string("ISRC")
 
     def _cd_text(self) -> None:
-        """The first TITLE and PERFORMER: those of the first language."""
+        """The first TITLE, PERFORMER and SONGWRITER: those of the first language."""
         owner = self.sheet.tracks[-1].text if self.sheet.tracks else self.sheet.text
         depth = 0
         while self._at < len(self._tokens):

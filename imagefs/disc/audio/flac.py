@@ -16,6 +16,7 @@ CRC-16 and leaves a broken frame out: as many samples as the frames' places make
 Source: RFC 9639 §8, §9.
 """
 
+import itertools
 import re
 import struct
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from typing import NamedTuple
 from imagefs.disc.audio.decoder import BLOCK_BYTES, CHANNELS, RATE, SAMPLE_BYTES, decode, little_endian, need
 from imagefs.disc.audio.id3 import behind_id3
 from imagefs.disc.audio.seeking import last_at, scan
+from imagefs.disc.flac import crc8
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.packed import PackedReader
 from imagefs.readers import Reader
@@ -31,6 +33,10 @@ MAGIC = b"fLaC"
 _STREAMINFO = struct.Struct(">HH6xQ16x")
 _STREAMINFO_BYTES = _STREAMINFO.size
 _LAST, _MAX_BLOCKS = 0x80, 1024
+_LARGEST_BLOCK = 1 << 16
+"""in samples"""
+_MOST_SYNCS = 256
+"""What is looked at in 32 KiB: chance makes one that is no frame."""
 _LEAST_HEADER, _HEADER_BYTES = 6, 16
 """of a frame"""
 _BITS = 16
@@ -118,7 +124,7 @@ class _FlacReader(PackedReader):
         return scan(self._source, begin, end, _HEADER_BYTES, self._look)
 
     def _look(self, window: bytes, start: int) -> _Frame | None:
-        for match in _SYNC.finditer(window):
+        for match in itertools.islice(_SYNC.finditer(window), _MOST_SYNCS):
             frame = self._frame(window[match.start() : match.start() + _HEADER_BYTES], start + match.start())
             if frame is not None:
                 return frame
@@ -134,7 +140,7 @@ class _FlacReader(PackedReader):
         number, at = _number(raw, 4)
         more = _SIZE_BYTES.get(size_code, 0)
         end = at + more + _RATE_BYTES.get(rate_code, 0)
-        if number is None or end >= len(raw) or _crc8(raw[: end + 1]):
+        if number is None or end >= len(raw) or crc8(raw[: end + 1]):
             return None
         if more:
             count = int.from_bytes(raw[at : at + more], "big") + 1
@@ -153,11 +159,15 @@ class _FlacReader(PackedReader):
         last = last_at(frame, source.size, end - 1, self._find)
         following = self._find(last.offset + 1, source.size)
         stop, samples = (following.offset, following.sample) if following else (source.size, last.sample + last.samples)
-        if not frame.sample <= begin < end <= samples or stop - frame.offset > _longest(samples - frame.sample):
+        wanted = samples - frame.sample
+        if (
+            not frame.sample <= begin < end <= samples
+            or wanted > end - begin + 2 * _LARGEST_BLOCK
+            or stop - frame.offset > _longest(wanted)
+        ):
             raise DamagedError(frame.offset, f"no frames of samples {begin} to {end} lie there")
         frames = source.exactly(frame.offset, stop - frame.offset)
         self.count_in(len(frames))
-        wanted = samples - frame.sample
         stream = header(self._stream.least_block, self._stream.largest_block, wanted) + frames
         return little_endian(decode("flac", stream, frame.offset, wanted), begin - frame.sample, end - begin)
 
@@ -181,12 +191,3 @@ def _number(raw: bytes, at: int) -> tuple[int | None, int]:
             return None, at
         value = value << 6 | byte & 0x3F
     return value, at + 1 + more
-
-
-def _crc8(data: bytes) -> int:
-    code = 0
-    for byte in data:
-        code ^= byte
-        for _ in range(8):
-            code = code << 1 & 0xFF ^ (7 if code & 0x80 else 0)
-    return code

@@ -15,7 +15,8 @@ what of the filling is beyond these 529. mpg123 and ffmpeg count the same. Witho
 through when the file is opened; with one, when first a sample is wanted. Where frames lie is kept, 8 bytes for each.
 
 A piece is decoded from 12 frames before it on: after those the decoder is where it would be had it begun at the start, bit
-by bit. Frames at the start of a file that was cut out of a longer one lack bits and are silent, as in other decoders.
+by bit. Frames at the start of a file that was cut out of a longer one lack bits and are silent, as in mpg123: that silence
+is nowhere in the file. Behind something else in the middle (a tag) frames go on where four stand in a row.
 Sources: ISO 11172-3 §2.4; the LAME tag's specification (rev 1).
 """
 
@@ -44,6 +45,7 @@ _SIZES = {
     for private in (0, 1)
 }
 """Third byte of a header -> bytes of the frame."""
+_LONGEST = max(_SIZES.values())
 _HEADER_BYTES, _CRC_BYTES = 4, 2
 _NO_CRC, _WITH_CRC = 0xFB, 0xFA
 _MONO = 3
@@ -56,6 +58,10 @@ _IN_A_ROW = 4
 _WARM = 12
 _RESERVOIR_BYTES = 511
 _WINDOW_BYTES = 256 << 10
+_ROW_BYTES = _IN_A_ROW * _LONGEST + _HEADER_BYTES
+_STRANGE_BYTES, _STRANGE_SYNCS = 32 << 20, 1 << 14
+"""What is passed over between two frames (pictures in a tag), and what of it in the whole file looks like a frame: chance
+makes one in 140 KiB."""
 
 _FLAGS = struct.Struct(">4sI")
 _FRAMES, _NOTE_FIELDS = 1, ((1, 4), (2, 4), (4, 100), (8, 4))
@@ -157,36 +163,35 @@ class _Mp3Reader(PackedReader):
 
     @cached_property
     def _places(self) -> "array[int]":
-        """The byte offsets of all frames, and of the end of the last one."""
-        source, places = self._source, array("Q")
-        at: int | None = self._begin
-        end = self._begin
-        while at is not None and len(places) <= limits.AUDIO_FRAMES:
-            start, window = at, source.pread(at, _WINDOW_BYTES)
-            inside = 0
-            while size := _size(window[inside : inside + _HEADER_BYTES]):
-                if start + inside + size > source.size:
+        """The byte offsets of all frames, and of the end of the last one. Raises DamagedError where too much is none."""
+        source, places, end = self._source, array("Q"), self._begin
+        start, window, inside = self._begin, b"", 0
+        syncs, is_lost = _STRANGE_SYNCS, False
+        while len(places) <= limits.AUDIO_FRAMES:
+            is_last = start + len(window) >= source.size
+            if inside + _ROW_BYTES > len(window) and not is_last:
+                start, inside = start + inside, 0
+                window = source.pread(start, _WINDOW_BYTES)
+                is_last = start + len(window) >= source.size
+            if is_lost:
+                found, syncs = _next_row(window, inside, syncs)
+                if found is None and is_last:
                     break
-                places.append(start + inside)
-                inside += size
-                end = start + inside
-            if inside < len(window) - _HEADER_BYTES or not inside:
-                at = self._next(start + inside)
-            else:
-                at = start + inside
+                is_lost, inside = found is None, len(window) - _ROW_BYTES + 1 if found is None else found
+                if start + inside - end > _STRANGE_BYTES or syncs <= 0:
+                    raise DamagedError(end, "an MP3 file with something else between its frames, and too much of it")
+                continue
+            size = _size(window[inside : inside + _HEADER_BYTES])
+            if not size or inside + size > len(window):
+                is_lost, inside = True, inside + 1
+                continue
+            places.append(start + inside)
+            inside += size
+            end = start + inside
+        else:
+            raise DamagedError(end, f"an MP3 file of more than {limits.AUDIO_FRAMES} frames")
         places.append(end)
         return places
-
-    def _next(self, begin: int) -> int | None:
-        """Where frames go on behind something else (a tag in the middle), None when they do not."""
-        window = self._source.pread(begin, _WINDOW_BYTES)
-        for match in _SYNC.finditer(window, 1):
-            at, found = match.start(), 0
-            while found < _IN_A_ROW and (size := _size(window[at : at + _HEADER_BYTES])):
-                at, found = at + size, found + 1
-            if found == _IN_A_ROW:
-                return begin + match.start()
-        return None
 
     def unpack(self, first: int, count: int) -> bytes:
         begin = self._skip + first * BLOCK_BYTES // SAMPLE_BYTES
@@ -196,10 +201,7 @@ class _Mp3Reader(PackedReader):
         stop = -(-end // _FRAME_SAMPLES)
         if stop > len(places) - 1:
             raise DamagedError(places[-1], f"frame {stop} is not there; the file has {len(places) - 1}")
-        stored = self._source.exactly(places[start], places[stop] - places[start])
-        self.count_in(len(stored))
-        offsets = (place - places[start] for place in places[start:stop])
-        frames = [stored[at : at + _size(stored[at : at + _HEADER_BYTES])] for at in offsets]
+        frames = self._frames(places[start : stop + 1])
         silent = _silent(frames)
         expected = (stop - start - silent) * _FRAME_SAMPLES
         samples = decode("mp3", b"".join(frames), places[start], expected) if expected else array("h")
@@ -207,6 +209,34 @@ class _Mp3Reader(PackedReader):
         silence = max(0, min(end, sound) - begin)
         at = max(begin, sound) - sound
         return bytes(silence * SAMPLE_BYTES) + little_endian(samples, at, end - begin - silence)
+
+    def _frames(self, places: "array[int]") -> list[bytes]:
+        """The frames at all of the byte offsets but the last, where they end at the latest."""
+        begin, end = places[0], places[-1]
+        if end - begin <= len(places) * _LONGEST:
+            stored = self._source.exactly(begin, end - begin)
+            found = [stored[at - begin : at - begin + _LONGEST] for at in places[:-1]]
+        else:  # there is a lot between them
+            found = [self._source.pread(at, _LONGEST) for at in places[:-1]]
+        self.count_in(sum(map(len, found)))
+        return [frame[: _size(frame)] for frame in found]
+
+
+def _next_row(window: bytes, begin: int, syncs: int) -> tuple[int | None, int]:
+    """Where in a window some frames follow each other, None for nowhere; how many of `syncs` are left to be looked at."""
+    for match in _SYNC.finditer(window, begin):
+        at = match.start()
+        for _ in range(_IN_A_ROW):
+            size = _size(window[at : at + _HEADER_BYTES])
+            at += size
+            if not size:
+                break
+        else:
+            return match.start(), syncs
+        syncs -= 1
+        if syncs <= 0:
+            break
+    return None, syncs
 
 
 def _silent(frames: Sequence[bytes]) -> int:

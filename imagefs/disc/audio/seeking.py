@@ -21,8 +21,9 @@ Frame = TypeVar("Frame", bound=Placed)
 _NEAR_BYTES = 64 << 10
 """Frames so close are looked at one after the other."""
 _WINDOW_BYTES = 32 << 10
-SCANNED_BYTES = 4 << 20
-"""How far the next frame is looked for. The longest of FLAC has 256 KiB; more than that is damage."""
+SCANNED_BYTES = 1 << 20
+"""How far the next frame is looked for. The longest of FLAC has 256 KiB; more than that is damage. It is a hundred times
+for a sample at the worst, and each costs what all places there that look like a frame cost."""
 
 
 def scan(

@@ -22,10 +22,10 @@ there on, and where it has less than its packets give, their first ones are left
 Sources: RFC 3533; Vorbis I specification §4, §A.2.
 """
 
-import functools
 import itertools
 import struct
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from imagefs.disc.audio.decoder import BLOCK_BYTES, CHANNELS, RATE, SAMPLE_BYTES, decode, little_endian, need
@@ -47,6 +47,11 @@ _HEADER_PAGES = 1024
 _SETUP_BYTES = 1 << 20
 _PIECE_BYTES = 16 << 20
 """of compressed pages that may be decoded at once: 1 MiB of samples takes 400 KiB at the highest quality"""
+_BESIDE_SAMPLES = 1 << 22
+"""What may have to be decoded besides what is asked for: what a page has at both ends, 255 blocks of 8192 samples each."""
+_LEAST_BLOCK = 64
+_MOST_MAGICS = 16
+"""What is looked at in 32 KiB: chance makes none that is no page."""
 _MODE_BITS, _COUNT_BITS = 41, 6
 _EVERY = 1 << 62
 
@@ -124,6 +129,9 @@ class _VorbisReader(PackedReader):
         self._first, last = first, last_at(first, source.size, _EVERY, self._find)
         self._origin = self._start_of_first(is_only=last == first)
         self._base = max(0, self._origin)
+        behind = _page_in(source.pread(last.offset + last.size, _LONGEST_PAGE), 0, 0)
+        if behind is not None and behind.flags & _FIRST:
+            raise UnsupportedError("an Ogg file of several streams, one behind the other")
         samples = last.sample - self._base
         if samples <= 0:
             raise DamagedError(last.offset, "an Ogg file whose last page comes before its first")
@@ -142,11 +150,13 @@ class _VorbisReader(PackedReader):
 
     def _look(self, window: bytes, start: int) -> _Page | None:
         at = window.find(MAGIC)
-        while at >= 0:
+        left = _MOST_MAGICS
+        while at >= 0 and left:
             page = _page_in(window, at, start)
             if page is not None and page.stream == self._stream and page.sample >= 0:
                 return page
-            at = window.find(MAGIC, at + 1)
+            left -= page is None
+            at = window.find(MAGIC, at + 1 if page is None else at + page.size)
         return None
 
     def _pages(self, begin: int) -> Iterator[tuple[_Page, bytes]]:
@@ -159,7 +169,7 @@ class _VorbisReader(PackedReader):
 
     def _packets(self, begin: int, end: int) -> Iterator[tuple[bytes, _Page]]:
         """The packets, with the page that each ends on, of the pages from byte `begin` to `end`; whole ones alone."""
-        part: bytes | None = None
+        part: bytearray | None = None
         taken = 0
         for page, content in self._pages(begin):
             if page.offset >= end:
@@ -168,16 +178,14 @@ class _VorbisReader(PackedReader):
             if taken > _PIECE_BYTES:
                 raise DamagedError(begin, "the pages of an Ogg file have far more bytes than samples")
             if not page.flags & _GOES_ON:
-                part = b""
-            at = 0
-            for length in page.table:
+                part = bytearray()
+            for piece, is_end in _pieces(page, content):
                 if part is not None:
-                    part += content[at : at + length]
-                at += length
-                if length < 255:
+                    part += piece
+                if is_end:
                     if part:
-                        yield part, page
-                    part = b""
+                        yield bytes(part), page
+                    part = bytearray()
 
     def _lengths(self, packets: Sequence[bytes]) -> list[int]:
         """The samples of all packets but the first."""
@@ -211,7 +219,7 @@ class _VorbisReader(PackedReader):
             if page.flags & _GOES_ON and page.packets == 1:  # its packet begins on a page before
                 above = last_at(first, source.size, origin - 1, self._find) if first.sample < origin else None
                 start = above.offset if above else self._begin
-        last = -1
+        last, left = -1, end - begin + _BESIDE_SAMPLES
         for packet, page in self._packets(start, source.size):
             if page.sample == origin and first.sample <= begin:
                 found = [packet]  # the last one that ends there
@@ -220,6 +228,9 @@ class _VorbisReader(PackedReader):
                 break
             found.append(packet)
             last = page.sample
+            left -= max(self._sizes.size(packet), _LEAST_BLOCK) // 2
+            if left < 0:
+                raise DamagedError(page.offset, f"there are far more samples than from {begin} to {end}")
         self.count_in(sum(map(len, found)))
         if not found:
             raise DamagedError(first.offset, f"there are no packets of sample {begin}")
@@ -236,7 +247,7 @@ def _page_in(raw: bytes, at: int, start: int) -> _Page | None:
     page = raw[at : at + size]
     if magic != MAGIC or version or len(table) != entries or len(page) != size:
         return None
-    if _crc()(page[: _CRC_AT.start] + bytes(4) + page[_CRC_AT.stop :]) != crc:
+    if _crc(page[: _CRC_AT.start] + bytes(4) + page[_CRC_AT.stop :]) != crc:
         return None
     return _Page(start + at, position, size, flags, stream, table)
 
@@ -251,30 +262,39 @@ def _page_at(source: Reader, offset: int) -> tuple[_Page, bytes]:
     raise DamagedError(offset, "a page of the Ogg file is broken")
 
 
+def _pieces(page: _Page, content: bytes) -> Iterator[tuple[bytes, bool]]:
+    """What a page has of each of its packets, and whether the packet ends there."""
+    at = end = 0
+    for length in page.table:
+        end += length
+        if length < 255:
+            yield content[at:end], True
+            at = end
+    if at < end:
+        yield content[at:], False
+
+
 def _headers(source: Reader) -> tuple[int, int, bytes, bytes]:
     """(number of the stream, byte offset of the sound, identification packet, setup packet)."""
     packets: list[bytes] = []
-    part, at, stream = b"", 0, -1
+    part, at, stream = bytearray(), 0, -1
     for _ in range(_HEADER_PAGES):
         page, content = _page_at(source, at)
         stream = page.stream if stream < 0 else stream
         if page.stream != stream:
             raise UnsupportedError("an Ogg file of several streams")
-        inside = 0
-        for length in page.table:
-            part += content[inside : inside + length]
-            inside += length
-            if len(part) > _SETUP_BYTES and len(packets) != 1:
+        for piece, is_end in _pieces(page, content):
+            if len(packets) != 1 or not part:  # comments hold pictures, and are not needed
+                part += piece
+            if len(part) > _SETUP_BYTES:
                 raise DamagedError(at, "a header of the Ogg file is far too long")
-            if length < 255:
-                packets.append(part[:_SETUP_BYTES])
-                part = b""
+            if is_end:
+                packets.append(bytes(part))
+                part.clear()
                 _check(packets, at)
         at += page.size
         if len(packets) >= len(_NAMES):
             return stream, at, packets[0], packets[2]
-        if len(packets) == 1:
-            part = part[:_SETUP_BYTES]  # comments hold pictures, and are not needed
     raise DamagedError(at, "the headers of the Ogg file do not end")
 
 
@@ -332,35 +352,17 @@ def _stream_of(packets: Sequence[bytes], first: int = 0) -> bytes:
             flags = (_GOES_ON if at else 0) | (0 if number else _FIRST)
             content = packet[at * 255 : (at + 255) * 255]
             page = _PAGE.pack(MAGIC, 0, flags, -1, 1, number, 0, len(piece)) + piece + content
-            crc = struct.pack("<I", _crc()(page))
+            crc = struct.pack("<I", _crc(page))
             pages.append(page[: _CRC_AT.start] + crc + page[_CRC_AT.stop :])
             number += 1
     return b"".join(pages)
 
 
-@functools.cache
-def _crc() -> Callable[[bytes], int]:
-    """fastcrc's, or a table in Python, which takes ten times as long as decoding."""
-    try:
-        from fastcrc.crc32 import cksum
-    except ImportError:
-        return _slow_crc
-    return lambda data: cksum(data) ^ 0xFFFF_FFFF
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_ONES = 0xFFFF_FFFF
 
 
-def _slow_crc(data: bytes) -> int:
-    table, code = _table(), 0
-    for byte in data:
-        code = code << 8 & 0xFFFF_FFFF ^ table[code >> 24 ^ byte]
-    return code
-
-
-@functools.cache
-def _table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        code = value << 24
-        for _ in range(8):
-            code = code << 1 & 0xFFFF_FFFF ^ (0x04C1_1DB7 if code >> 31 else 0)
-        table.append(code)
-    return tuple(table)
+def _crc(data: bytes) -> int:
+    """The CRC-32 of a page. It is zlib's with all bits in the other order, from 0 on and not inverted."""
+    code = zlib.crc32(data.translate(_MIRRORED), _ONES) ^ _ONES
+    return int.from_bytes(code.to_bytes(4, "little").translate(_MIRRORED), "big")

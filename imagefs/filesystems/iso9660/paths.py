@@ -27,6 +27,8 @@ from imagefs.lazy import cached_property
 from imagefs.readers import Reader
 
 _HEAD_BYTES = 8
+_MOST_RECORDS = 0xFFFF
+"""What 16-bit numbers can tell."""
 
 
 class PathRecord(NamedTuple):
@@ -64,7 +66,7 @@ class PathTable:
         found: list[PathRecord] = []
         head = struct.Struct(order + ("IBBH" if self._descriptor.high_sierra else "BBIH"))
         at = 0
-        while at + _HEAD_BYTES < len(data):
+        while at + _HEAD_BYTES < len(data) and len(found) < _MOST_RECORDS:
             fields = head.unpack_from(data, at)
             extent, xar, length, parent = (
                 fields if self._descriptor.high_sierra else (fields[2], fields[1], fields[0], fields[3])

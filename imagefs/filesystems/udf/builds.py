@@ -23,6 +23,8 @@ _SECTOR_BYTES = 2048
 _ISO_BYTE = 16 * _SECTOR_BYTES
 """Where a bridge disc has the primary descriptor of ISO 9660; its size in sectors is at 80."""
 _ALIGNMENTS = (1, 16, 32)
+_MOST_PARTITIONS = 8
+"""of a session in which a table is looked for: one is virtual, by the book"""
 _CD_GAPS = (150, 6900, 11400)
 """Sectors between sessions on a CD: a pregap alone; lead-out and lead-in after a later and after the first session."""
 
@@ -133,7 +135,7 @@ def _builds_of(candidate: Candidate, origin: int, following: int | None) -> list
     if not volume.is_virtual:
         return [(None, volume.recorded, volume.label)]
     tables: list[vat.VirtualTable] = []
-    for start in {part.start for part in volume.partitions.values()}:
+    for start in sorted({part.start for part in volume.partitions.values()})[:_MOST_PARTITIONS]:
         newest = vat.find_vat(space, start, following and following // volume.block_bytes)
         if newest is not None:
             tables += [newest, *vat.earlier(space, newest)]

@@ -27,7 +27,7 @@ from imagefs.filesystems.udf import dates, entries, names, tags
 from imagefs.filesystems.udf.descriptors import block_at
 from imagefs.filesystems.udf.entries import FileEntry
 from imagefs.filesystems.udf.space import Physical, Space
-from imagefs.readers import Reader
+from imagefs.readers import Reader, RunKind, slice_of
 
 _VAT2 = struct.Struct("<H2x128sIII")  # header bytes, volume identifier, VAT before, files, directories
 _VAT1_TAIL = struct.Struct("<x23s8xI")  # identifier, VAT before
@@ -38,11 +38,12 @@ _NONE = 0xFFFF_FFFF
 class VirtualTable(NamedTuple):
     """A virtual allocation table and what else is in it; UDF 1.50 has neither a label nor counts.
 
-    `sector` is where its entry lies, `partition_start` the sector at which its partition begins, `previous` the block there
-    of the table before it, `time` when it was written (ns since 1970, 0 when that is not known).
+    `numbers` are its blocks as they are stored: a disc has up to hundreds of tables, of which one is needed. `sector` is
+    where its entry lies, `partition_start` the sector at which its partition begins, `previous` the block there of the table
+    before it, `time` when it was written (ns since 1970, 0 when that is not known).
     """
 
-    blocks: Sequence[int]
+    numbers: Reader
     sector: int
     partition_start: int
     previous: int | None
@@ -50,6 +51,14 @@ class VirtualTable(NamedTuple):
     label: str = ""
     files: int | None = None
     directories: int | None = None
+
+    @property
+    def blocks(self) -> Sequence[int]:
+        """Where each block is now. Raises DamagedError."""
+        found = array("I", self.numbers.exactly(0, self.numbers.size & ~3))
+        if sys.byteorder == "big":
+            found.byteswap()
+        return found
 
 
 def find_vat(space: Space, partition_start: int | None = None, end: int | None = None) -> VirtualTable | None:
@@ -78,10 +87,11 @@ def vat_at(space: Space, sector: int) -> VirtualTable | None:
     own = Space(space.reader, size)
     own.partitions.append(Physical(start, size))
     try:
-        data = own.content(entry).exactly(0, entry.size)
+        content = own.content(entry)
+        is_whole = not any(run.kind is RunKind.MISSING for run in content.runs(0, entry.size))
+        return _table_of(entry, content, sector, start) if is_whole else None
     except (DamagedError, UnsupportedError):
         return None
-    return _table_of(entry, data, sector, start)
 
 
 def earlier(space: Space, table: VirtualTable) -> Iterator[VirtualTable]:
@@ -111,30 +121,24 @@ def _last_block(reader: Reader, block_bytes: int) -> int:
     return max(0, end // block_bytes - 1)
 
 
-def _table_of(entry: FileEntry, data: bytes, sector: int, start: int) -> VirtualTable | None:
-    """The table that is the content of a file, None when it is none."""
-    time = dates.time_of(entry.mtime) or 0
+def _table_of(entry: FileEntry, content: Reader, sector: int, start: int) -> VirtualTable | None:
+    """The table that is the content of a file, None when it is none. Raises DamagedError."""
+    time, size = dates.time_of(entry.mtime) or 0, content.size
     if entry.kind == entries.UNSPECIFIED:
-        if len(data) < _VAT1_TAIL.size:
+        if size < _VAT1_TAIL.size:
             return None
-        name, previous = _VAT1_TAIL.unpack_from(data, len(data) - _VAT1_TAIL.size)
-        blocks = _numbers(data[: -_VAT1_TAIL.size])
-        return VirtualTable(blocks, sector, start, _link(previous), time) if name.startswith(_VAT1_NAME) else None
-    if len(data) < _VAT2.size:
+        end = size - _VAT1_TAIL.size
+        name, previous = _VAT1_TAIL.unpack(content.exactly(end, _VAT1_TAIL.size))
+        numbers = slice_of(content, 0, end)
+        return VirtualTable(numbers, sector, start, _link(previous), time) if name.startswith(_VAT1_NAME) else None
+    if size < _VAT2.size:
         return None
-    header, label, previous, files, directories = _VAT2.unpack_from(data)
-    if not _VAT2.size <= header <= len(data):
+    header, label, previous, files, directories = _VAT2.unpack(content.exactly(0, _VAT2.size))
+    if not _VAT2.size <= header <= size:
         return None
-    text = names.dstring(label)
-    return VirtualTable(_numbers(data[header:]), sector, start, _link(previous), time, text, files, directories)
+    numbers = slice_of(content, header, size - header)
+    return VirtualTable(numbers, sector, start, _link(previous), time, names.dstring(label), files, directories)
 
 
 def _link(block: int) -> int | None:
     return None if block == _NONE else block
-
-
-def _numbers(data: bytes) -> "array[int]":
-    found = array("I", data[: len(data) & ~3])
-    if sys.byteorder == "big":
-        found.byteswap()
-    return found

@@ -225,9 +225,7 @@ def let_in(account: Account | None, path: str) -> Account | None:
     if account is None or not account.uid or is_let_in(account, path):
         return account
     if account.chosen:
-        raise OSError(
-            errno.EACCES, f"the user {account.uid} is not let in there, even with root's right to read", path
-        )
+        raise OSError(errno.EACCES, f"the user {account.uid} is not let in there, even with root's right to read", path)
     log.info("only root is let in to %s: it is served as root, without capabilities", path)
     return Account(0, 0, chosen=False)
 

@@ -4,12 +4,15 @@ import re
 import struct
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imagefs.errors import DamagedError
 from imagefs.filesystems.iso9660.filesystem import RootState
+from imagefs.filesystems.iso9660.paths import PathTable
+from imagefs.readers import BytesReader
 from tests.builders import iso
 from tests.builders.iso import ROOT, SECTOR, directory, record, volume
 from tests.contract import check_filesystem
@@ -230,3 +233,10 @@ def test_a_cd_i_disc_survives_changes(start: int) -> None:
             image[at] = value
             if image[16 * SECTOR : 16 * SECTOR + 6] == b"\1CD-I ":
                 survives(bytes(image))
+
+
+def test_a_table_of_more_directories_than_numbers_ends_there() -> None:
+    """A record takes thirty times as much memory as it has bytes."""
+    records = path_record(b"\0", ROOT, 1) + path_record(b"x", 22, 1) * 70_000
+    descriptor = replace(opened(with_table(SUB, GOOD))._descriptor, path_table_bytes=len(records))
+    assert len(PathTable(BytesReader(bytes(18 * SECTOR) + records), descriptor).records) == 65_535

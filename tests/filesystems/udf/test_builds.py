@@ -148,6 +148,29 @@ def test_a_chain_that_leads_to_itself_ends() -> None:
     assert [b.label for b in found] == ["SECOND"]
 
 
+def test_the_blocks_of_a_table_are_not_read_to_list_it() -> None:
+    """A hundred tables of a full disc are gigabytes."""
+    made, first, block = old_disc(0x0201)
+    image = second_table(first, made, block)
+    read: list[int] = []
+
+    class Watched(BytesReader):
+        def pread(self, offset: int, length: int) -> bytes:
+            read.append(length)
+            return super().pread(offset, length)
+
+    many = 1 << 20
+    at = len(image) // 2048 - 1 - udf.START
+    head = struct.pack("<HH", 152, 0) + udf.dstring("LARGE", 128) + struct.pack("<5I", at, 1, 1, 0, 0)
+    large = udf.entry(at + 1, 248, 152 + 4 * many, struct.pack("<II", 152 + 4 * many, at + 2), form=udf.SHORT)
+    content = (head + bytes(4 * many)).ljust(-(-(152 + 4 * many) // 2048) * 2048, b"\0")
+    image += large.ljust(2048, b"\0") + content
+    found = vat_at(Space(Watched(image), 2048), at + 1 + udf.START)
+    assert found is not None and (found.label, found.previous) == ("LARGE", at)
+    assert max(read) <= 2048
+    assert len(found.blocks) == many
+
+
 @pytest.mark.foreign
 def test_builds_in_one_of_several_sessions(three_sessions: Path) -> None:
     """The third session was added to, and nothing changed but the label."""
