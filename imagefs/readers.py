@@ -118,6 +118,10 @@ class Reader(ABC):
         """Whether much has to be decoded, for seconds, before a byte at `offset` is there."""
         return False
 
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> "Reader | None":
+        """What `sectors_of` would give of this reader, where it has the user data without the rest of the sectors."""
+        return None
+
     def exactly(self, offset: int, length: int) -> bytes:
         """`length` bytes, or DamagedError when the reader ends before."""
         data = self.pread(offset, length)
@@ -197,6 +201,11 @@ class SliceReader(Reader):
                 self.start + offset + len(data), f"the image ends there, {length - len(data)} bytes early"
             )
         return data
+
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
+        if start + count * stride > self.size:
+            return None
+        return self.base.user_data(self.start + start, stride, user_offset, user_bytes, count)
 
     def runs(self, offset: int, length: int) -> Iterator[Run]:
         length = min(length, self.size - offset)
@@ -306,14 +315,18 @@ class SectorReader(Reader):
         return found
 
 
-def sectors_of(base: Reader, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> SectorReader:
-    """A SectorReader, with sectors inside of sectors collapsed: main channel and subcode, then user data in the former."""
+def sectors_of(base: Reader, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader:
+    """A SectorReader, with sectors inside of sectors collapsed: main channel and subcode, then user data in the former.
+
+    Or what the base has instead: user data that lie together there (ECM) need not be made into sectors first.
+    """
     if isinstance(base, SectorReader) and stride == base.user_bytes and not start % stride:
         first = start // stride
         if first + count <= base.count:
             start, stride = base.start + first * base.stride, base.stride
             return SectorReader(base.base, start, stride, base.user_offset + user_offset, user_bytes, count)
-    return SectorReader(base, start, stride, user_offset, user_bytes, count)
+    user = base.user_data(start, stride, user_offset, user_bytes, count)
+    return SectorReader(base, start, stride, user_offset, user_bytes, count) if user is None else user
 
 
 class Extent(NamedTuple):

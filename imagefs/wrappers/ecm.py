@@ -35,7 +35,7 @@ from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
 from imagefs.packed import PackedReader
-from imagefs.readers import Reader
+from imagefs.readers import Extent, Reader, SectorReader, joined
 from imagefs.wrappers._streams import before_damage
 
 MAGIC = b"ECM"
@@ -105,6 +105,11 @@ _KINDS = (
     _Kind(17 + 1 + 4 + 2324, 2352, _form2_pair),
 )
 
+_USER_DATA = {1: (16, 3, 2048), 4: (24, 22, 2048), 5: (24, 22, 2324)}
+"""Where the user data of a kind lie: from which byte of the sector, of the item in the file, and how many they are."""
+MOST_EXTENTS = 4096
+"""Pieces of user data; a disc that changes its kind more often is made sector by sector."""
+
 
 class _Runs:
     """Rows of items of one kind: where each begins in the file and in the image."""
@@ -144,6 +149,34 @@ class EcmReader(PackedReader):
             made += self._items(run, at, stop)
             run, at = run + 1, stop
         return _joined(made)[skip : skip + end - start]
+
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
+        """The user data of sectors straight from the file, where they lie in it: nothing has to be computed for them."""
+        if stride != ecc.SECTOR_BYTES:
+            return None
+        extents: list[Extent] = []
+        done = 0
+        while done < count and (at := start + done * stride) < self.size:
+            if len(extents) == MOST_EXTENTS:
+                return None
+            take, reader = self._stored_user_data(at, user_offset, user_bytes, count - done)
+            extents.append(Extent(done * user_bytes, take * user_bytes, reader))
+            done += take
+        return joined(extents, count * user_bytes)
+
+    def _stored_user_data(self, at: int, user_offset: int, user_bytes: int, most: int) -> tuple[int, Reader]:
+        """(sectors, their user data) from the sector at byte `at` of the image on, as far as its run goes."""
+        run = bisect_right(self._starts, at) - 1
+        first, odd = divmod(at - self._starts[run], ecc.SECTOR_BYTES)
+        whole, rest = divmod(self._starts[run + 1] - at, ecc.SECTOR_BYTES)
+        kind = self._kinds[run]
+        offset, place, length = _USER_DATA.get(kind, (0, 0, 0))
+        if odd or not whole or user_offset < offset or user_offset + user_bytes > offset + length:
+            take = min(most, whole + bool(rest))
+            return take, SectorReader(self, at, ecc.SECTOR_BYTES, user_offset, user_bytes, take)
+        take, item = min(most, whole), _KINDS[kind].stored
+        begin = self._stored[run] + first * item
+        return take, SectorReader(self._reader, begin, item, place + user_offset - offset, user_bytes, take)
 
     def _items(self, run: int, start: int, stop: int) -> Iterator[_Made]:
         """The items of a run that have the bytes `start` to `stop` of the image."""

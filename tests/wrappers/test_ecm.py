@@ -8,7 +8,7 @@ import pytest
 from imagefs import Options, limits, open_image
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate
-from imagefs.readers import BytesReader
+from imagefs.readers import BytesReader, RunKind
 from imagefs.wrappers import ecm as module
 from imagefs.wrappers.ecm import FORMAT, EcmReader, probe
 from tests.builders.ecm import END, ecm, head, mode1, mode2_without_headers, plain, xa
@@ -41,6 +41,33 @@ class TestContent:
         reader = opened(FORMAT, ecm(xa(FORM1 + FORM2), FORM1 + FORM2))
         assert isinstance(reader, EcmReader)
         assert list(reader._starts) == [0, len(FORM1), len(FORM1 + FORM2)]
+
+    @pytest.mark.parametrize(("offset", "length"), [(16, 2048), (24, 2048), (24, 2324), (16, 8), (0, 16), (20, 2332)])
+    @pytest.mark.parametrize("start", [0, 2352, 5, len(MODE1) - 2352, len(MODE1 + AUDIO)])
+    def test_user_data_are_those_of_the_sectors(self, start: int, offset: int, length: int):
+        count = (len(IMAGE) - start) // 2352
+        found = opened(FORMAT, PACKED).user_data(start, 2352, offset, length, count)
+        assert found is not None
+        sectors = [IMAGE[start + at + offset :][:length] for at in range(0, count * 2352, 2352)]
+        check_reader(found, b"".join(sectors), length)
+
+    def test_user_data_behind_the_end_are_missing(self):
+        found = opened(FORMAT, PACKED).user_data(0, 2352, 16, 2048, len(IMAGE) // 2352 + 2)
+        assert found is not None
+        assert found.pread(0, 2048) == MODE1[16:2064]
+        with pytest.raises(DamagedError):
+            found.pread(found.size - 2048, 2048)
+
+    def test_user_data_lie_in_the_file_itself(self, monkeypatch: pytest.MonkeyPatch):
+        """So that a mount sends them from there, and computes nothing."""
+        monkeypatch.delattr(EcmReader, "unpack")
+        found = opened(FORMAT, PACKED).user_data(0, 2352, 16, 2048, 40)
+        assert found is not None
+        assert found.pread(2000, 100) == MODE1[2016:2064] + MODE1[2368:2420]
+
+    def test_too_many_changes_of_kind_are_made_sector_by_sector(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(module, "MOST_EXTENTS", 3)
+        assert opened(FORMAT, PACKED).user_data(0, 2352, 24, 2048, len(IMAGE) // 2352) is None
 
     @pytest.mark.parametrize("length", [1, 31, 32, 33, 4095, 4096, 4097, 600_000])
     def test_counts(self, length: int):

@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from imagefs.errors import ImageError, UnsupportedError, errno_of, message_of
 from imagefs.frontends.fuse.attach import mount_directly
@@ -77,9 +77,7 @@ def _wait_for(child: int) -> int:
             os.kill(child, number)
 
 
-def _serve(
-    images: Sequence[Image], options: Options, command: Sequence[str], folder: str, mask: set[signal.Signals]
-) -> int:
+def _serve(images: Sequence[Image], options: Options, command: Sequence[str], folder: str, mask: Iterable[int]) -> int:
     """In the child: mount all, start the command with this signal mask, serve until it ends."""
     enter_namespace()
     libc = _libc()
@@ -113,7 +111,7 @@ def _names(images: Sequence[Image]) -> list[str]:
     return names
 
 
-def _become(command: Sequence[str], place: str, mask: set[signal.Signals]) -> None:
+def _become(command: Sequence[str], place: str, mask: Iterable[int]) -> None:
     """In the grandchild: be the command. Never returns."""
     status = NOT_RUN
     try:
