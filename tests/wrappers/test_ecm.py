@@ -8,7 +8,7 @@ import pytest
 from imagefs import Options, limits, open_image
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate
-from imagefs.readers import BytesReader, RunKind
+from imagefs.readers import BytesReader
 from imagefs.wrappers import ecm as module
 from imagefs.wrappers.ecm import FORMAT, EcmReader, probe
 from tests.builders.ecm import END, ecm, head, mode1, mode2_without_headers, plain, xa
