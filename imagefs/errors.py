@@ -11,6 +11,7 @@ internal           EIO          70    anything unexpected
 OSError            its errno    71    the system's own; 74 when it is an I/O error
 PasswordError      EACCES       77    needed, or wrong
 OutsideError       EACCES       77    a reference that leaves the image's folder
+ConfinedError      EACCES       77    the daemon has given up the right to read there
 
 Every other place only raises. A message says what is wrong and, where there is one, the remedy; the command line puts
 `imagefs: IMAGE: ` in front of it. Exit statuses are those of sysexits.h.
@@ -90,6 +91,13 @@ class PasswordError(ImageError):
 
 class OutsideError(ImageError):
     """The image refers to a file outside its own folder."""
+
+    errno = _errno.EACCES
+    status = 77
+
+
+class ConfinedError(ImageError):
+    """A file that a confined daemon may not read; the message names what would let it."""
 
     errno = _errno.EACCES
     status = 77

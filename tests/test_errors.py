@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from imagefs.errors import (
+    ConfinedError,
     DamagedError,
     MissingPartError,
     NotAnImageError,
@@ -30,6 +31,7 @@ from imagefs.errors import (
         (UnsupportedError("x"), errno.EOPNOTSUPP, 69),
         (PasswordError("x"), errno.EACCES, 77),
         (OutsideError("x"), errno.EACCES, 77),
+        (ConfinedError("x"), errno.EACCES, 77),
         (OSError(errno.ENOSPC, "full"), errno.ENOSPC, 71),
         (OSError(errno.EIO, "bad"), errno.EIO, 74),
         (ZeroDivisionError(), errno.EIO, 70),

@@ -83,6 +83,8 @@ class Soak:
             if self.daemon.poll() is not None:
                 sys.exit("soak: the daemon did not start")
             time.sleep(0.05)
+        children = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
+        self.process = int(children[0]) if children else self.daemon.pid  # confined, a second process does the work
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -163,13 +165,13 @@ class Soak:
 
     def memory(self, field: str) -> int:
         """Bytes of the daemon's memory: VmRSS, or RssAnon, its own."""
-        lines = Path(f"/proc/{self.daemon.pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{self.process}/status").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith(field))
 
     def open_images(self) -> list[str]:
         """The images that the daemon has open, deleted ones included."""
         found = []
-        for link in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
+        for link in Path(f"/proc/{self.process}/fd").iterdir():
             with contextlib.suppress(OSError):
                 found.append(os.readlink(link))
         return [name for name in found if name.startswith(str(self.folder))]

@@ -76,9 +76,10 @@ def capabilities() -> tuple[int, int, int, int, int, int]:
 
 
 def is_let_in(account: Account, path: str) -> bool:
-    """Whether the account could open a file or folder with CAP_DAC_READ_SEARCH. On a FUSE mount of root's nobody else may do anything.
+    """Whether the account could open a file or folder with CAP_DAC_READ_SEARCH.
 
-    For root; who it is does not change. Raises OSError when root's own number cannot be had back.
+    On a FUSE mount of root's nobody else may do anything. For root; who it is does not change. Raises OSError when root's
+    own number cannot be had back.
     """
     try:
         mode = os.stat(path).st_mode

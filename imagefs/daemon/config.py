@@ -57,6 +57,8 @@ class Config:
     socket: str | None = None
     """The control socket; None: the place where the commands look for it."""
     watch: tuple[Watch, ...] = ()
+    allow: tuple[str, ...] = ()
+    """Absolute paths from below which images may be attached later, when the daemon is confined; settled at its start."""
     images: tuple[Attached, ...] = ()
     idle_seconds: float = 300.0
     """After this long without use an image is closed; 0: never."""
@@ -65,7 +67,7 @@ class Config:
     cache_bytes: int = DEFAULT_BYTES
     """Decoded data that is kept, of all images together."""
     sandbox: bool = True
-    """Whether the daemon confines itself where the kernel can do that; False is the option nosandbox."""
+    """Whether the daemon confines itself where the kernel can do that; the options sandbox and nosandbox go before it."""
     options: Options = _PLAIN
     """How every image is shown that says nothing else, and how the root is mounted."""
 
@@ -183,6 +185,17 @@ def _path_from(folder: str) -> Parse:
     return parse_path
 
 
+def _paths_from(folder: str) -> Parse:
+    parse_path = _path_from(folder)
+
+    def parse_paths(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise ValueError("a list of paths")
+        return tuple(parse_path(each) for each in value)
+
+    return parse_paths
+
+
 def _options(value: Any) -> Options:
     if not isinstance(value, str):
         raise ValueError('words as -o takes them, as "uid=1000,umask=022"')
@@ -217,6 +230,7 @@ def _top(folder: str) -> dict[str, Parse]:
         "deadline_seconds": _deadline,
         "cache_size": _size,
         "sandbox": _boolean,
+        "allow": _paths_from(folder),
         "options": _options,
     }
 

@@ -8,8 +8,9 @@ The daemon makes the socket before it starts threads or gives up rights, and ser
 needs the system call accept4, and the folder of its configuration to be readable:
 
     listener = places.listen(config.socket)
+    process = Process()
     reloader = Reloader(load, target)
-    control = Control(library, reloader, Facts(config_path, sandbox, time.time()))
+    control = Control(library, reloader, Facts(config_path, sandbox, time.time()), process)
     reloader.start(config)
     nursery.start_soon(serve_control, control, listener.socket)
     nursery.start_soon(reload_on_hangup, reloader)
@@ -83,10 +84,10 @@ class _Command(NamedTuple):
 class Control:
     """What can be asked. All methods may run in many threads at once."""
 
-    def __init__(self, library: Library, reloader: Reloader, facts: Facts) -> None:
-        """To be made by the process that serves, before it is confined. Raises OSError where there is no /proc."""
+    def __init__(self, library: Library, reloader: Reloader, facts: Facts, process: Process | None = None) -> None:
+        """`process` was made by the process that serves, before it was confined. Raises OSError where there is no /proc."""
         self._library, self._reloader, self._facts = library, reloader, facts
-        self._process = Process()
+        self._process = process or Process()
 
     def close(self) -> None:
         """Let go what is open; nothing may be asked any more."""
@@ -277,10 +278,17 @@ async def reload_on_hangup(
 
 
 async def serve_control(
-    control: Control, listener: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    control: Control,
+    listener: socket.socket,
+    user: int | None = None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer on a listening UNIX socket, for ever. Cancelled, it closes its connections; the listener stays its owner's."""
-    server = _Server(control)
+    """Answer on a listening UNIX socket, for ever. Cancelled, it closes its connections; the listener stays its owner's.
+
+    Root is listened to, and `user`; None: whom this process runs as.
+    """
+    server = _Server(control, os.geteuid() if user is None else user)
     async with (
         trio.SocketListener(trio.socket.from_stdlib_socket(listener.dup())) as own,
         trio.open_nursery() as nursery,
@@ -292,11 +300,11 @@ async def serve_control(
 class _Server:
     """All connections. What is counted here is counted in trio's thread alone."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, user: int) -> None:
         self._control = control
         self._clients = 0
         self._workers = trio.CapacityLimiter(WORKERS)
-        self._user = os.geteuid()
+        self._user = user
 
     async def converse(self, stream: trio.SocketStream) -> None:
         """One connection, until either side has enough of it."""

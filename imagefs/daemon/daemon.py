@@ -1,4 +1,4 @@
-"""The life of `imagefs serve`: one process, one FUSE session, any number of images as folders under one root.
+"""What serves in `imagefs serve`: one process, one FUSE session, any number of images as folders under one root.
 
 trio owns the main thread: signals, the watched folders, the control socket, what is done from time to time, the service
 manager. Serving threads answer the kernel, workers ask the images (`imagefs.daemon.serving`). The folders are listed before
@@ -15,9 +15,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import FrameType
 from typing import TypeVar
 
 import trio
@@ -26,17 +25,18 @@ from imagefs import cache
 from imagefs.daemon.config import Config
 from imagefs.daemon.control import Control, reload_on_hangup, serve_control
 from imagefs.daemon.library import Library
-from imagefs.daemon.metrics import Facts
-from imagefs.daemon.places import Listener, listen
+from imagefs.daemon.metrics import Facts, Process
+from imagefs.daemon.places import Listener
 from imagefs.daemon.reload import Reloader
 from imagefs.daemon.serving import LibraryEngine, LibraryMount
+from imagefs.daemon.starting import keep_signals, listen_or_warn, prepare_root, source_of
 from imagefs.daemon.watching import Watcher
 from imagefs.daemon.workers import Pool
-from imagefs.errors import NotFoundError, UnsupportedError, UsageError, message_of
+from imagefs.errors import message_of
 from imagefs.formats import all_formats
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.notify import notify, watchdog_seconds
-from imagefs.frontends.fuse.session import prepare, remove_folder
+from imagefs.frontends.fuse.session import remove_folder
 from imagefs.frontends.fuse.threads import in_thread
 from imagefs.options import Options
 
@@ -58,70 +58,23 @@ T = TypeVar("T")
 log = logging.getLogger("imagefs")
 
 
-def serve(load: Callable[[], Config], config_path: str | None = None) -> int:
-    """Serve until unmounted or told to end; the exit status. `load` reads the configuration, also when it is read again.
-
-    Raises ImageError and OSError for what is wrong at the start.
-    """
-    config = load()
-    if config.root is None:
-        raise UsageError("the folder under which the images shall appear is missing")
-    if config.options.engine != "direct":
-        raise UnsupportedError("the daemon speaks to the kernel by engine=direct alone")
-    pending = _keep_signals()
+def serve_in_one_process(config: Config, load: Callable[[], Config], config_path: str | None) -> int:
+    """Serve without confinement: who parses also unmounts. Raises ImageError and OSError for what is wrong at the start."""
+    pending = keep_signals()
     with contextlib.ExitStack() as undo:
-        place, is_new = _prepare_root(config.root)
+        place, is_new = prepare_root(config.root or "")
         if is_new:
             undo.callback(remove_folder, place)
-        listener = _listen(config.socket)
+        listener = listen_or_warn(config.socket)
         if listener is not None:
             undo.callback(listener.close)
         daemon = Daemon(config, load, place)
         daemon.start(config)
         undo.callback(daemon.unmount)
-        daemon.mount(next((watch.path for watch in config.watch), config_path or place))
-        facts = Facts(config_path, "off", time.time())
-        trio.run(daemon.run, pending, listener, facts)
+        daemon.mount(source_of(config, config_path, place))
+        raise_limits()
+        trio.run(daemon.run, pending, listener, Facts(config_path, "off", time.time()), os.geteuid())
     return 0
-
-
-def _keep_signals() -> list[int]:
-    """Put the signals that end by until somebody listens; where they are put. A lease that is broken ends nothing."""
-    pending: list[int] = []
-
-    def keep(number: int, frame: FrameType | None) -> None:
-        pending.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, keep)
-    for number in (signal.SIGHUP, signal.SIGIO):
-        signal.signal(number, signal.SIG_IGN)
-    return pending
-
-
-def _prepare_root(root: str) -> tuple[str, bool]:
-    """The root's path without links, and whether it was made. Raises UsageError, OSError."""
-    is_new = False
-    try:
-        place = prepare(root)
-    except NotFoundError:
-        os.makedirs(root)
-        is_new = True
-        place = prepare(root)
-    if os.listdir(place):
-        raise UsageError(f"the folder {place} is not empty; choose another, which will be made, or an empty one")
-    return place, is_new
-
-
-def _listen(path: str | None) -> Listener | None:
-    """The control socket; None where another daemon has the usual place."""
-    try:
-        return listen(path)
-    except OSError as error:
-        if path is not None:
-            raise
-        log.warning("no control socket: %s", message_of(error))
-        return None
 
 
 class Daemon:
@@ -135,6 +88,7 @@ class Daemon:
         self.pool = Pool(config.deadline_seconds, self.library.hang)
         self.library.stuck = self.pool.stuck
         self.reloader = Reloader(load, self)
+        self.process = Process()
         self._engine: LibraryEngine | None = None
         self._mounted: mountinfo.MountInfo | None = None
         self._collected = 0
@@ -172,10 +126,29 @@ class Daemon:
         """Mount; `source` is what the system shows as its source. Raises OSError."""
         device = attach.attach(source, self.root, self.options)
         self._mounted = mountinfo.mounted_at(self.root)
-        mount = LibraryMount(self.library, self.options)
-        threads = self.options.threads
+        self.serve_on([device], (os.geteuid(), os.getegid()), on_ready=self._say_ready, look=self._look)
+
+    def serve_on(
+        self,
+        devices: Sequence[int],
+        owner: tuple[int, int],
+        *,
+        on_ready: Callable[[], None],
+        look: Callable[[bytes], None],
+    ) -> None:
+        """Serve what is mounted on the first of these descriptors of /dev/fuse, as soon as `run` runs.
+
+        `owner` is whose files are shown as, and `look` asks the kernel for what stands in the root under a name.
+        """
+        mount = LibraryMount(self.library, self.options, owner)
         self._engine = LibraryEngine(
-            mount, device, pool=self.pool, root=self.root, threads=threads, on_ready=self._say_ready
+            mount,
+            devices[0],
+            pool=self.pool,
+            look=look,
+            threads=self.options.threads,
+            on_ready=on_ready,
+            spares=devices[1:],
         )
         self.library.kernel = self._engine
 
@@ -183,13 +156,20 @@ class Daemon:
         """Lazily: nobody enters any more, who is in may finish."""
         attach.detach_wherever(self._mounted)
 
+    def _look(self, name: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.lstat(os.path.join(os.fsencode(self.root), name))
+
     def _say_ready(self) -> None:
         notify(f"READY=1\nSTATUS=serving {len(self.library.status())} images")
 
     # --- beside the serving -----------------------------------------------------------------------------------------
 
-    async def run(self, pending: list[int], listener: Listener | None, facts: Facts) -> None:
-        """Serve until unmounted or told to end. `pending` holds signals that came before."""
+    async def run(self, pending: list[int] | None, listener: Listener | None, facts: Facts, user: int) -> None:
+        """Serve until unmounted or told to end. `user`, and root, may ask on the control socket.
+
+        `pending` holds signals that came before; None: another process listens for them, and feeds the watchdog.
+        """
         engine = self._engine
         assert engine is not None
         ended, token = trio.Event(), trio.lowlevel.current_trio_token()
@@ -199,21 +179,22 @@ class Daemon:
                 token.run_sync_soon(ended.set)
 
         engine.when_ended(tell)
-        _raise_limits()
         gc.freeze()  # what exists now lives as long as the mount
         gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
         sys.setswitchinterval(SWITCH_SECONDS)
-        engine.start()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._wait_for_signals, pending, nursery.cancel_scope)
-            nursery.start_soon(self._feed_watchdog)
+            if pending is not None:
+                nursery.start_soon(self._wait_for_signals, pending, nursery.cancel_scope)
+                nursery.start_soon(self._feed_watchdog)
+            await nursery.start(reload_on_hangup, self.reloader)
+            engine.start()
             nursery.start_soon(self._watch_folders)
             nursery.start_soon(self._repeat, self.library.sweep, SWEEP_SECONDS)
             nursery.start_soon(self._repeat, self._check_images, CHECK_SECONDS)
             nursery.start_soon(self._repeat, self._collect_garbage, COLLECT_SECONDS)
-            nursery.start_soon(reload_on_hangup, self.reloader)
             if listener is not None:
-                nursery.start_soon(serve_control, Control(self.library, self.reloader, facts), listener.socket)
+                control = Control(self.library, self.reloader, facts, self.process)
+                nursery.start_soon(serve_control, control, listener.socket, user)
             await ended.wait()
             nursery.cancel_scope.cancel()
 
@@ -273,7 +254,7 @@ async def _in_thread(call: Callable[[], T]) -> T | None:
         return None
 
 
-def _raise_limits() -> None:
+def raise_limits() -> None:
     """Allow as many descriptors as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)

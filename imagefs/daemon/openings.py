@@ -167,7 +167,11 @@ class Openings(Shelf):
         return opened
 
     def _opened(self, entry: Entry) -> Opened:
-        image = open_image(entry.path, entry.options or self.options)
+        try:
+            image = open_image(entry.path, entry.options or self.options)
+        except PermissionError:
+            self.check_reach(entry.path)  # which says more: a link may lead anywhere
+            raise
         try:
             tree = image.tree
             tree.entries(tree.root)  # one whose root cannot be read shows nothing

@@ -15,7 +15,7 @@ from imagefs.daemon.config import Attached, Config, Watch
 from imagefs.errors import ImageError, NotFoundError
 from imagefs.options import OF_THE_MOUNT, Options
 
-AT_START = ("root", "socket", "sandbox")
+AT_START = ("root", "socket", "sandbox", "allow")
 """What is settled when the daemon starts, beside the options of the mount."""
 
 

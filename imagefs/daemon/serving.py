@@ -8,7 +8,6 @@ How often the kernel has looked up something of an image, and has forgotten it a
 image that is gone is still used.
 """
 
-import contextlib
 import errno
 import logging
 import os
@@ -43,14 +42,14 @@ class LibraryMount(Mount):
 
     filesystem: Library
 
-    def __init__(self, library: Library, options: Options) -> None:
+    def __init__(self, library: Library, options: Options, owner: tuple[int, int] | None = None) -> None:
         self._known: dict[Backing, set[int]] = {}  # the directories that were listed, and nodes that stand alone
         self._places: dict[int, tuple[int, int, bool]] = {}  # inode, parent, loops of PLACE numbers of closed images
         self._folders: Counter[int] = Counter()  # look-ups of each slot's folder that the kernel has not forgotten
         self._inside: Counter[int] = Counter()  # and of what is in it
         self._holding = threading.Lock()
         self._version = -1
-        super().__init__(library, options)
+        super().__init__(library, options, owner)
 
     @property
     def library(self) -> Library:
@@ -268,11 +267,20 @@ class LibraryEngine(DirectEngine):
     _mount: LibraryMount
 
     def __init__(
-        self, mount: LibraryMount, device: int, *, pool: Pool, root: str, threads: int, on_ready: Callable[[], None]
+        self,
+        mount: LibraryMount,
+        device: int,
+        *,
+        pool: Pool,
+        look: Callable[[bytes], None],
+        threads: int,
+        on_ready: Callable[[], None],
+        spares: Sequence[int] = (),
     ) -> None:
-        super().__init__(mount, device, threads=threads, on_ready=on_ready)
+        """`look` asks the kernel for what stands in the root under a name."""
+        super().__init__(mount, device, threads=threads, on_ready=on_ready, spares=spares)
         self._prefetch = LibraryPrefetch(mount, device, pool)
-        self._pool, self._root = pool, root
+        self._pool, self._look = pool, look
         self._snapshots: dict[int, Listing | None] = {}  # of the root, for each who lists it
         self._last_handle = 0
         self._news: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -411,8 +419,7 @@ class LibraryEngine(DirectEngine):
         end = time.monotonic() + RELEASE_SECONDS
         while self.is_used(number):
             if time.monotonic() > end:
-                with contextlib.suppress(OSError):  # who is in the folder finds the way back to its name by this
-                    os.lstat(os.path.join(os.fsencode(self._root), name))
+                self._look(name)  # who is in the folder finds the way back to its name by this
                 return False
             time.sleep(LOOK_SECONDS)
         return True

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Callable
 
 from imagefs.daemon import naming
 from imagefs.daemon.entries import Entry, Kernel, NoKernel, Signature, Stamp
@@ -37,6 +38,8 @@ class Shelf:
         """Whom to tell what changes."""
         self.forbidden = ""
         """The folder that shows the library: what is in it is no image for it."""
+        self.check_reach: Callable[[str], None] = lambda path: None
+        """Raises ConfinedError for what this process may not read."""
         self.version = 0
         """Counts the changes of the root."""
         self._lock = threading.RLock()
@@ -142,12 +145,13 @@ class Shelf:
     def attach(self, path: str, name: str | None = None, options: Options | None = None) -> str:
         """Show an image, under a name or its own; the name that it got. It is not opened.
 
-        Raises NotFoundError, NotAnImageError for what is no file, UsageError, OSError.
+        Raises NotFoundError, NotAnImageError for what is no file, ConfinedError, UsageError, OSError.
         """
         path = os.path.abspath(path)
         if self.forbidden and (os.path.realpath(path) + "/").startswith(self.forbidden + "/"):
             raise UsageError("it lies in the folder that the daemon itself shows")
         signature = signature_of(path)
+        self.check_reach(path)
         options = None if options == self.options else options
         with self._lock:
             for entry in self._names.values():

@@ -76,6 +76,7 @@ class Watcher:
         self._folders: dict[str, _Folder] = {}
         self._by_wd: dict[int, _Folder] = {}
         self._told_of_watches = False
+        self._told: set[str] = set()  # folders that could not be listed
 
     def fileno(self) -> int:
         """Readable when something happened."""
@@ -84,10 +85,11 @@ class Watcher:
     # --- which folders ------------------------------------------------------------------------------------------------
 
     def watch(self, path: str, recursive: bool = False) -> None:
-        """Show the images in a folder, and those that come. Raises NotFoundError, UsageError, OSError."""
+        """Show the images in a folder, and those that come. Raises NotFoundError, ConfinedError, UsageError, OSError."""
         path = os.path.realpath(path)
         if not os.path.isdir(path):
             raise NotFoundError(f"there is no folder {path}")
+        self._library.check_reach(path)
         if self._is_forbidden(path):
             raise UsageError(f"the folder {path} is the one that shows the images")
         with self._lock:
@@ -208,10 +210,11 @@ class Watcher:
             stamps, below = self._scan(folder.path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                log.warning("%s: %s", folder.path, error.strerror)
+                self._tell(folder.path, error)
             for inner in [each for each in self._folders.values() if _is_in(each.path, folder.path)]:
                 self._remove(inner)
             return
+        self._told.discard(folder.path)
         folder.again = 0.0 if folder.wd is not None else time.monotonic() + POLL_SECONDS
         folder.files = {name: self._file(folder, name, stamp) for name, stamp in stamps.items()}
         folder.written &= stamps.keys()
@@ -224,6 +227,13 @@ class Watcher:
             for inner in [each for each in self._folders.values() if _is_in(each.path, path)]:
                 if inner.path not in self._roots:
                     self._remove(inner)
+
+    def _tell(self, path: str, error: OSError) -> None:
+        """Into the log, once for as long as a folder cannot be listed."""
+        if path not in self._told:
+            self._told.add(path)
+            came = "; one that came back as another folder needs the folder above it in allow, or a restart"
+            log.warning("%s: %s%s", path, error.strerror, came if error.errno == errno.EACCES else "")
 
     def _scan(self, path: str) -> tuple[dict[str, Stamp], set[str]]:
         """The files of a folder that may be images or parts of them, and the folders in it. Raises OSError."""

@@ -1,11 +1,11 @@
-"""A daemon in a process of its own, as a user starts it, and what can be seen of it from outside."""
+"""A daemon in processes of its own, as a user starts it, and what can be seen of it from outside."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,16 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> An
 
 
 class Served:
-    """`imagefs serve` over one watched folder."""
+    """`imagefs serve` over one watched folder, `images` in `base`; what lies in `allow` (`base`) may be attached."""
 
-    def __init__(self, base: Path, *words: str, watch: bool = True, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *words: str,
+        watch: bool = True,
+        allow: Sequence[Path] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.folder, self.root, self.socket = base / "images", base / "mnt", base / "control.sock"
         self.folder.mkdir(exist_ok=True)
         watched = ["--watch", str(self.folder)] if watch else []
@@ -38,6 +45,7 @@ class Served:
             *watched,
             "--socket",
             str(self.socket),
+            *(f"--allow={each}" for each in ([base] if allow is None else allow)),
             *words,
         ]
         self.log = base / "log"
@@ -79,10 +87,21 @@ class Served:
     def ask(self, command: str, **fields: str) -> Any:
         return ask(str(self.socket), command, **fields)
 
+    @property
+    def worker(self) -> int:
+        """The process that reads images."""
+        return worker_of(self.process.pid)
+
     def resident(self) -> int:
-        """Bytes of memory."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Bytes of memory, of all processes."""
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in {self.process.pid, self.worker}]
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def worker_of(process: int) -> int:
+    """The process that a keeper made to serve; without a sandbox it is the same."""
+    return int(Path(f"/proc/{process}/task/{process}/children").read_text() or process)

@@ -54,6 +54,7 @@ def test_an_empty_file_is_the_defaults(write: Write):
         "deadline_seconds": 30.0,
         "cache_bytes": 64 << 20,
         "sandbox": True,
+        "allow": (),
         "options": dataclasses.asdict(Options()),
     }
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import MakeIso, RunImagefs
+from tests.daemon.served import worker_of
 
 pytestmark = [pytest.mark.fuse, pytest.mark.foreign]
 SECONDS = 10.0
@@ -80,7 +81,7 @@ def test_attach_list_detach(served: Served):
     assert (bee["source"], bee["mountpoint"], bee["state"]) == (str(served.outside), str(served.root / "bee"), "open")
     assert (bee["opens"], bee["watched"], inside["opens"], inside["watched"]) == (1, False, 0, True)
     said = json.loads(served.imagefs("status", "--json").stdout)
-    assert (said["pid"], said["config"], said["images"]["open"]) == (served.process.pid, str(served.file), 1)
+    assert (said["pid"], said["config"], said["images"]["open"]) == (worker_of(served.process.pid), str(served.file), 1)
 
     assert served.imagefs("detach", "bee").returncode == 0
     assert os.listdir(served.root) == ["inside"]

@@ -26,7 +26,7 @@ def served(tmp_path: Path, make_iso: MakeIso, tree: Path) -> Iterator[Served]:
     for how in ("sleep", "burn", "raise"):
         for where in ("open", "list", "read"):
             (folder / f"{how}-{where}.iso").write_bytes(image(f"{how}-{where}"))
-    with Served(tmp_path, "--deadline", str(DEADLINE), environment={"TMPDIR": str(tmp_path)}) as served:
+    with Served(tmp_path, "--deadline", str(DEADLINE)) as served:
         yield served
 
 

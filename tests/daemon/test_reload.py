@@ -107,10 +107,10 @@ def test_settings_change(setup: Setup, fields: dict[str, Any], said: str):
 
 
 def test_what_takes_a_restart_is_said_every_time(setup: Setup):
-    new = change(root="/elsewhere", socket="/s", sandbox=False, idle_seconds=1.0)
+    new = change(root="/elsewhere", socket="/s", sandbox=False, allow=("/a",), idle_seconds=1.0)
     said = [
         f"{text} waits until the daemon is started again"
-        for text in ("root = /elsewhere", "socket = /s", "sandbox = False")
+        for text in ("root = /elsewhere", "socket = /s", "sandbox = False", "allow = ('/a',)")
     ]
     assert setup.reload(new) == Outcome(["idle_seconds = 1.0"], said, [])
     assert setup.reload(new) == Outcome([], said, [])

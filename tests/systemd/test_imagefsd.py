@@ -1,5 +1,6 @@
 """imagefsd.service and its socket: a folder of images as folders, for the system and for a user."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,41 @@ def test_a_killed_daemon_is_started_again(box: Box, unit: str) -> None:
     assert box.run("imagefs", "list").returncode == 0  # the socket outlived it
 
 
+def test_the_death_of_either_process_leaves_no_mount_behind(box: Box, unit: str) -> None:
+    """The keeper's is cleared up after by ExecStopPost, the worker's by the keeper, which says so."""
+    for number, whom in enumerate((1, 0), 1):
+        box.systemctl("start", unit)
+        pids = sorted(box.processes(unit))
+        assert len(pids) == 2
+        os.kill(pids[whom], signal.SIGKILL)
+        box.wait(
+            lambda: box.show(unit, "NRestarts") == str(number) and box.show(unit, "ActiveState") == "active",  # noqa: B023
+            "started again",
+        )
+        assert set(box.processes(unit)).isdisjoint(pids)
+        assert len(box.mounts()) == 1
+        assert hello(box, "disc") == CONTENT
+    assert "the process that reads the images was ended by SIGKILL" in box.journal("-u", unit)
+
+
+def test_it_is_confined_and_reads_what_root_alone_may(box: Box, unit: str, images: Path) -> None:
+    (images / "closed.iso").write_bytes((images / "disc.iso").read_bytes())
+    (images / "closed.iso").chmod(0o600)
+    try:
+        box.systemctl("start", unit)
+        assert hello(box, "closed") == CONTENT
+        assert "sandbox  landlock+seccomp\n" in box.run("imagefs", "status").stdout
+        worker = max(box.processes(unit))
+        lines = Path(f"/proc/{worker}/status").read_text().splitlines()
+        found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        assert (found["NoNewPrivs"], found["Seccomp"], found["CapBnd"]) == (["1"], ["2"], ["0" * 16])
+        assert int(found["CapEff"][0], 16) == 1 << 2 | 1 << 28  # reading and searching, leases
+        refused = box.run("imagefs", "attach", "/etc/hostname", check=False)
+        assert (refused.returncode, "the sandbox keeps the daemon out of /etc" in refused.stderr) == (77, True)
+    finally:
+        (images / "closed.iso").unlink()
+
+
 def test_a_daemon_that_hangs_is_killed_and_started_again(box: Box, unit: str) -> None:
     box.write(f"/run/systemd/system/{unit}.d/hasty.conf", "[Service]\nWatchdogSec=1\n")
     box.systemctl("daemon-reload")
@@ -138,6 +174,7 @@ def test_the_daemon_of_a_user(box: Box) -> None:
         assert hello(box, "disc", USER, root) == CONTENT
         assert [mount.mountpoint for mount in box.mounts()] == [root]
         assert box.run("systemctl", "--user", "is-active", UNIT, user=USER).stdout == "active\n"
+        assert "sandbox  landlock+seccomp\n" in box.run("imagefs", "status", user=USER).stdout
         box.run("systemctl", "--user", "stop", SOCKET, UNIT, user=USER)
         assert box.mounts() == []
     finally:

@@ -148,10 +148,17 @@ def open_hostile(candidate: Candidate, options: Options) -> Hostile:
     return Hostile(targets)
 
 
-if __name__ == "__main__":
-    formats.register(Format("hostile", "a hostile image", Layer.FILESYSTEM, probe, open_hostile))
+def set_environment() -> None:
+    """As if there were no libseccomp, where HOSTILE_WITHOUT_SECCOMP is set."""
     if os.environ.get("HOSTILE_WITHOUT_SECCOMP"):
         from imagefs.confine import seccomp
 
         seccomp._library = lambda: None
+
+
+FORMAT = Format("hostile tries", "a hostile image", Layer.FILESYSTEM, probe, open_hostile, reads="nothing")
+
+if __name__ == "__main__":
+    formats.register(FORMAT)
+    set_environment()
     sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 """The life of a mount in the background, seen by who starts and ends it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.frontends.fuse import session
+from imagefs.frontends.fuse import attach, session
 from imagefs.frontends.fuse.mountinfo import MountInfo, all_mounts
 
 pytestmark = [pytest.mark.fuse, pytest.mark.foreign]
@@ -114,6 +115,88 @@ sys.exit(main(["mount", "-o", "{sandbox}", *sys.argv[1:]]))
     assert mounts_below(folder.parent) == []
     assert subprocess.run([*words[:3], "-f", *words[3:]], timeout=20, check=False).returncode == 0
     assert mounts_below(folder.parent) == []
+
+
+@pytest.mark.parametrize("sandbox", ["sandbox", "nosandbox"])
+def test_a_signal_that_comes_too_late_changes_nothing(
+    image: Path, folder: Path, run_imagefs: Run, sandbox: str
+) -> None:
+    """The mount is live and told so; the command is about to end, when Python has taken its handlers away already."""
+    code = f"""
+import os, sys
+from imagefs.cli import main
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, {int(signal.SIGTERM)})
+late = Late()
+sys.exit(main(["mount", "-o", "{sandbox}", *sys.argv[1:]]))
+"""
+    words = [sys.executable, "-c", code, str(image), str(folder)]
+    assert subprocess.run(words, capture_output=True, timeout=20, check=False).returncode == 0
+    assert (folder / "hello.txt").read_text() == "hello\n"
+    assert run_imagefs("umount", folder).returncode == 0
+
+
+@pytest.mark.parametrize("sandbox", ["sandbox", "nosandbox"])
+def test_of_two_mounts_at_once_in_one_place_one_is_refused(image: Path, folder: Path, sandbox: str) -> None:
+    """Each pauses between looking whether the place is free and mounting there."""
+    code = f"""
+import sys, time
+from imagefs.frontends.fuse import attach
+from imagefs.cli import main
+mount = attach.attach
+def mount_later(*words):
+    time.sleep(0.5)
+    return mount(*words)
+attach.attach = mount_later
+sys.exit(main(["mount", "-o", "{sandbox}", *sys.argv[1:]]))
+"""
+    words = [sys.executable, "-c", code, str(image), str(folder)]
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=20)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 71]
+    assert b"already mounted there" in b"".join(said)
+    assert len(mounts_below(folder.parent)) == 1
+
+
+def test_who_holds_a_lock_for_ever_stops_no_mount(image: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody who can open a folder can lock it."""
+    monkeypatch.setattr(session, "MOUNTING_SECONDS", 0.05)
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with session.prepared(str(folder)) as place:
+        assert place == str(folder)
+    os.close(held)
+
+
+@needs_root
+def test_root_makes_no_folder_where_others_could_put_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "runtime_folder", lambda: str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "home" / "images").mkdir(parents=True)
+    image = str(tmp_path / "home" / "images" / "disc.iso")
+    assert session.make_mountpoint(image) == str(tmp_path / "home" / "images" / "disc")
+    os.chown(tmp_path / "home", 1000, 1000)  # he can give the folder in it another name
+    assert session.make_mountpoint(image) == str(tmp_path / "run" / "disc")
+    os.chown(tmp_path / "home", 0, 0)
+    (tmp_path / "home").chmod(0o777)
+    assert session.make_mountpoint(image) == str(tmp_path / "run" / "disc (2)")
+    (tmp_path / "home").chmod(0o1777)
+    assert session.make_mountpoint(image) == str(tmp_path / "home" / "images" / "disc (2)")
+
+
+@needs_root
+def test_the_runtime_folder_is_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo may leave root another's XDG_RUNTIME_DIR; what is in there may be a link to anywhere."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert session.runtime_folder() == str(tmp_path / "imagefs")
+    assert os.stat(tmp_path / "imagefs").st_mode & 0o777 == 0o755  # root's services show their mounts there
+    (tmp_path / "imagefs").rmdir()
+    (tmp_path / "imagefs").symlink_to("/etc")
+    with pytest.raises(OSError, match="belongs to somebody else"):
+        session.runtime_folder()
+    os.chown(tmp_path, 1000, 1000)
+    assert not session.runtime_folder().startswith(str(tmp_path))
 
 
 # --- where ----------------------------------------------------------------------------------------------------------
@@ -220,6 +303,21 @@ def test_a_dead_mount_is_listed_as_dead_and_taken_away(image: Path, folder: Path
 
 
 @needs_root
+@needs_root
+def test_no_link_on_the_way_leads_root_to_another_mount(tmp_path: Path) -> None:
+    """Somebody may exchange his folder for a link after it was looked where the mount is."""
+    (tmp_path / "of root" / "place").mkdir(parents=True)
+    place = tmp_path / "of root" / "place"
+    subprocess.run(["mount", "-t", "tmpfs", "other", place], check=True)
+    (tmp_path / "his").symlink_to(tmp_path / "of root")
+    with pytest.raises(OSError, match="Not a directory") as refused:
+        attach.detach(str(tmp_path / "his" / "place"), lazy=True)
+    assert refused.value.filename == str(tmp_path / "his" / "place")
+    assert [mount.mountpoint for mount in mounts_below(tmp_path)] == [str(place)]
+    attach.detach(str(place))
+    assert mounts_below(tmp_path) == []
+
+
 def test_what_is_mounted_over_it_is_left_alone(image: Path, folder: Path, run_imagefs: Run) -> None:
     assert run_imagefs("mount", image, folder).returncode == 0
     subprocess.run(["mount", "-t", "tmpfs", "over", folder], check=True)

@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from imagefs.frontends.fuse import attach, mountinfo, notify, supervise
+from imagefs.frontends.fuse import attach, mountinfo, notify, supervise, threads
 from imagefs.frontends.fuse.mount import Mount
 from imagefs.frontends.fuse.supervise import GRACE_SECONDS, Supervisor, ending_signals
 from imagefs.options import Options
@@ -31,6 +31,7 @@ def threads_are_inline(monkeypatch: pytest.MonkeyPatch) -> None:
         await trio.lowlevel.checkpoint()
         return call(*args)
 
+    threads._how()  # what is remembered for all tests is of trio's own
     monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
 
 
