@@ -134,7 +134,6 @@ import os, socket
 os.setuid(65534)
 client = socket.socket(socket.AF_UNIX)
 client.connect("control.sock")
-client.sendall(b'{"command": "list"}\\n')
 print(client.recv(999).decode())
 """
     words = [sys.executable, "-c", code]
