@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from imagefs.confine import account_of
 from imagefs.daemon.config import Config
 from imagefs.daemon.places import Listener
-from imagefs.daemon.starting import keep_signals, listen_or_warn, prepare_root, source_of
+from imagefs.daemon.starting import begin_to_listen, listen_or_warn, prepare_root, source_of
 from imagefs.errors import ConfinedError
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.keeper import Keeper, Line, WorkerEnded, ending_signals
@@ -78,7 +78,7 @@ class ConfinedDaemon:
 
     def run(self) -> int:
         """Mount, and wait for the end; the exit status. Raises ImageError, OSError."""
-        pending = keep_signals()
+        pending = begin_to_listen()
         os.environ.setdefault("HOME", os.path.expanduser("~"))  # ~ is whose daemon it is, whomever the worker becomes
         config = self._config
         with contextlib.ExitStack() as undo:

@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,19 +28,18 @@ from imagefs.daemon.metrics import Facts, Process
 from imagefs.daemon.places import Listener
 from imagefs.daemon.reload import Reloader
 from imagefs.daemon.serving import LibraryEngine, LibraryMount
-from imagefs.daemon.starting import keep_signals, listen_or_warn, prepare_root, source_of
+from imagefs.daemon.starting import ENDING, begin_to_listen, listen_or_warn, prepare_root, source_of
 from imagefs.daemon.watching import Watcher
 from imagefs.daemon.workers import Pool
 from imagefs.errors import message_of
 from imagefs.formats import all_formats
 from imagefs.frontends.fuse import attach, mountinfo
-from imagefs.frontends.fuse.notify import notify, watchdog_seconds
-from imagefs.frontends.fuse.session import remove_folder
+from imagefs.frontends.fuse.notify import notify
+from imagefs.frontends.fuse.session import remove_folder, settle_memory
+from imagefs.frontends.fuse.supervise import feed_watchdog, unmount_on_signal
 from imagefs.frontends.fuse.threads import in_thread
 from imagefs.options import Options
 
-GRACE_SECONDS = 0.5
-"""How long readers in flight may finish after a signal; then the connection is cut and they get an error."""
 SWEEP_SECONDS, CHECK_SECONDS = 1.0, 2.0
 """How often idle images are looked for, and how often the files of open ones are looked at."""
 COLLECT_SECONDS, COLLECT_CLOSINGS = 10.0, 32
@@ -60,7 +58,7 @@ log = logging.getLogger("imagefs")
 
 def serve_in_one_process(config: Config, load: Callable[[], Config], config_path: str | None) -> int:
     """Serve without confinement: who parses also unmounts. Raises ImageError and OSError for what is wrong at the start."""
-    pending = keep_signals()
+    pending = begin_to_listen()
     with contextlib.ExitStack() as undo:
         place, is_new = prepare_root(config.root or "")
         if is_new:
@@ -179,13 +177,12 @@ class Daemon:
                 token.run_sync_soon(ended.set)
 
         engine.when_ended(tell)
-        gc.freeze()  # what exists now lives as long as the mount
-        gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
+        settle_memory()
         sys.setswitchinterval(SWITCH_SECONDS)
         async with trio.open_nursery() as nursery:
             if pending is not None:
-                nursery.start_soon(self._wait_for_signals, pending, nursery.cancel_scope)
-                nursery.start_soon(self._feed_watchdog)
+                nursery.start_soon(unmount_on_signal, ENDING, pending, self.unmount, nursery.cancel_scope)
+                nursery.start_soon(feed_watchdog, self.root)
             await nursery.start(reload_on_hangup, self.reloader)
             engine.start()
             nursery.start_soon(self._watch_folders)
@@ -197,26 +194,6 @@ class Daemon:
                 nursery.start_soon(serve_control, control, listener.socket, user)
             await ended.wait()
             nursery.cancel_scope.cancel()
-
-    async def _wait_for_signals(self, pending: list[int], scope: trio.CancelScope) -> None:
-        """The first signal unmounts and lets reads finish for a moment; the second ends at once."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-            if not pending:
-                await received.__anext__()
-            notify("STOPPING=1")
-            with trio.move_on_after(GRACE_SECONDS):
-                await in_thread(self.unmount)
-                await received.__anext__()
-        scope.cancel()
-
-    async def _feed_watchdog(self) -> None:
-        """A statvfs goes through the serving: a mount that hangs stops feeding."""
-        if seconds := watchdog_seconds():
-            while True:
-                with contextlib.suppress(OSError):  # an answer all the same; who is in a detached mount is served on
-                    await in_thread(os.statvfs, self.root)
-                notify("WATCHDOG=1")
-                await trio.sleep(seconds / 3)
 
     async def _watch_folders(self) -> None:
         while True:

@@ -5,12 +5,14 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from types import FrameType
 
 from imagefs.daemon.config import Config
 from imagefs.daemon.places import Listener, listen
 from imagefs.errors import NotFoundError, UnsupportedError, UsageError, message_of
-from imagefs.frontends.fuse.session import prepare
+from imagefs.frontends.fuse.session import keep_signals, prepare
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that end a daemon; a hangup has it read its configuration again."""
 
 log = logging.getLogger("imagefs")
 
@@ -41,18 +43,11 @@ def is_confined(config: Config) -> bool:
     return config.sandbox if config.options.sandbox is None else config.options.sandbox
 
 
-def keep_signals() -> list[int]:
+def begin_to_listen() -> list[int]:
     """Put the signals that end by until somebody listens; where they are put. A lease that is broken ends nothing."""
-    pending: list[int] = []
-
-    def keep(number: int, frame: FrameType | None) -> None:
-        pending.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, keep)
     for number in (signal.SIGHUP, signal.SIGIO):
         signal.signal(number, signal.SIG_IGN)
-    return pending
+    return keep_signals(ENDING)
 
 
 def prepare_root(root: str) -> tuple[str, bool]:

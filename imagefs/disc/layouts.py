@@ -39,6 +39,18 @@ _USER_OFFSETS = {
     | dict.fromkeys(RAW_BYTES, 24),
 }
 
+CDRDAO_MODES = {
+    "AUDIO": (TrackKind.AUDIO, 2352),
+    "MODE1": (TrackKind.MODE1, 2048),
+    "MODE1_RAW": (TrackKind.MODE1, 2352),
+    "MODE2": (TrackKind.MODE2, 2336),
+    "MODE2_FORM1": (TrackKind.MODE2, 2048),
+    "MODE2_FORM2": (TrackKind.MODE2, 2324),
+    "MODE2_FORM_MIX": (TrackKind.MODE2, 2336),
+    "MODE2_RAW": (TrackKind.MODE2, 2352),
+}
+"""The kind and the stored bytes of a sector by cdrdao's word for them, which CUE sheets and CHD have taken over."""
+
 
 class Layout(NamedTuple):
     """`user_offset` bytes into each stored sector of `sector_bytes` the user data begin."""

@@ -25,17 +25,16 @@ Sources: extract-xiso, xdvdfs (its documents), rom-properties; xboxdevwiki "XDVD
 """
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any, NamedTuple
 
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError
-from imagefs.filesystems._listings import Listing, Listings
-from imagefs.filesystems.udf.names import unique
+from imagefs.filesystems._listings import ListedFileSystem, Listing, Listings, unique
 from imagefs.formats import Candidate, Format, Layer, Match
-from imagefs.nodes import ROOT_INO, FileSystem, Node, Usage
+from imagefs.nodes import ROOT_INO, Node, Usage
 from imagefs.options import Options
 from imagefs.readers import Reader, slice_of
 
@@ -88,7 +87,7 @@ class Directory(NamedTuple):
     fault: str = ""
 
 
-class Xdvdfs(FileSystem):
+class Xdvdfs(ListedFileSystem):
     """The tree of a partition. Raises DamagedError for a volume descriptor whose root lies outside."""
 
     kind, label, uuid, has_xattrs = "xdvdfs", "", None, True
@@ -154,7 +153,7 @@ class Xdvdfs(FileSystem):
             if start <= entry.at < start + size:
                 return (*path, directory.ino)
             if not fault:
-                found = self._listing(directory).entries
+                found = self._listed(directory).entries
                 seen += len(found) + 1
                 pending += [node for _, node in found if node.is_directory]
         raise NotFoundError("no directory has this inode")
@@ -167,21 +166,7 @@ class Xdvdfs(FileSystem):
 
     # --- directories ------------------------------------------------------------------------------------------------
 
-    def entries(self, directory: Node) -> Sequence[tuple[bytes, Node]]:
-        """All entries; DamagedError for a directory of which not all can be read (`lookup` still finds the others)."""
-        listing = self._listing(directory)
-        listing.check()
-        return listing.entries
-
-    def lookup(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name; None only where the directory is whole, else DamagedError."""
-        listing = self._listing(directory, keep=True)
-        node = listing.index.get(name)
-        if node is None:
-            listing.check()
-        return node
-
-    def _listing(self, directory: Node, *, keep: bool = False) -> Listing:
+    def _listed(self, directory: Node, *, keep: bool = False) -> Listing:
         where = _locator(directory)
         if where.fault:
             raise DamagedError(where.start, where.fault)

@@ -15,23 +15,11 @@ from imagefs.containers.chd.metadata import TrackEntry
 from imagefs.containers.chd.packing import FRAME_BYTES
 from imagefs.disc import Disc, TrackKind
 from imagefs.disc.build import DiscBuilder, Stored
-from imagefs.disc.layouts import Layout, layout_of
+from imagefs.disc.layouts import CDRDAO_MODES, Layout, layout_of
 from imagefs.disc.model import HIGH_DENSITY_LBA, LEAD_IN_LBA, SUBCHANNEL_BYTES
 from imagefs.disc.samples import SwappedReader
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.readers import Reader, SectorReader
-
-_TYPES = {
-    # type: (kind, bytes of a sector); the names with a size are those of cue sheets
-    "MODE1": (TrackKind.MODE1, 2048),
-    "MODE1_RAW": (TrackKind.MODE1, 2352),
-    "MODE2": (TrackKind.MODE2, 2336),
-    "MODE2_FORM1": (TrackKind.MODE2, 2048),
-    "MODE2_FORM2": (TrackKind.MODE2, 2324),
-    "MODE2_FORM_MIX": (TrackKind.MODE2, 2336),
-    "MODE2_RAW": (TrackKind.MODE2, 2352),
-    "AUDIO": (TrackKind.AUDIO, 2352),
-}
 
 
 def disc_of(content: Reader, tracks: Sequence[TrackEntry], *, is_gd: bool, is_big_endian: bool) -> Disc:
@@ -72,9 +60,9 @@ def _stored(content: Reader, track: TrackEntry, first: int, sectors: int, pregap
 
 
 def _layout(track: TrackEntry) -> Layout:
-    if track.type not in _TYPES:
+    if track.type not in CDRDAO_MODES:
         raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type[:20]!r}")
-    layout = layout_of(*_TYPES[track.type])
+    layout = layout_of(*CDRDAO_MODES[track.type])
     if layout is None:
         raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type!r}")
     return layout

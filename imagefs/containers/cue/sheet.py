@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from imagefs import limits
 from imagefs.disc import TrackKind
-from imagefs.disc.layouts import Layout, layout_of
+from imagefs.disc.layouts import CDRDAO_MODES, Layout, layout_of
 from imagefs.disc.model import FRAMES_PER_SECOND, MAX_SESSION, MAX_TRACK, TEXTS
 from imagefs.errors import DamagedError
 
@@ -129,19 +129,8 @@ _NUMBER = re.compile(r"\d{1,4}$", re.ASCII)
 _CATALOG = re.compile(r"\d{13}$", re.ASCII)
 _KINDS = frozenset(("BINARY", "MOTOROLA", "WAVE", "AIFF", "MP3", "FLAC", "OGG", "APE", "WV"))
 _UNUSED = ("COMPOSER", "ARRANGER", "MESSAGE", "GENRE", "DISC_ID", "UPC_EAN", "TOC_INFO", "SIZE_INFO")
-_MODES = {
-    # word: (kind, stored bytes when no number follows it)
-    "AUDIO": (TrackKind.AUDIO, 2352),
-    "CDG": (TrackKind.AUDIO, 2448),
-    "MODE1": (TrackKind.MODE1, 2048),
-    "MODE1_RAW": (TrackKind.MODE1, 2352),
-    "MODE2": (TrackKind.MODE2, 2336),
-    "MODE2_RAW": (TrackKind.MODE2, 2352),
-    "MODE2_FORM1": (TrackKind.MODE2, 2048),
-    "MODE2_FORM2": (TrackKind.MODE2, 2324),
-    "MODE2_FORM_MIX": (TrackKind.MODE2, 2336),
-    "CDI": (TrackKind.MODE2, 2352),
-}
+_MODES = CDRDAO_MODES | {"CDG": (TrackKind.AUDIO, 2448), "CDI": (TrackKind.MODE2, 2352)}
+"""The kind by its word, and the stored bytes of a sector when no number follows it."""
 _BETWEEN = ("LEAD-OUT", "LEAD-IN", "PREGAP")
 _MAX_FILES = 2 * MAX_TRACK
 """A file for each track and one for each pregap."""

@@ -38,7 +38,7 @@ from imagefs import limits
 from imagefs.containers.toc.lexer import Token, tokens
 from imagefs.disc import TrackKind
 from imagefs.disc.build import layout_with_subchannel
-from imagefs.disc.layouts import Layout, layout_of
+from imagefs.disc.layouts import CDRDAO_MODES, Layout, layout_of
 from imagefs.disc.model import FRAMES_PER_SECOND, MAX_TRACK, SUBCHANNEL_BYTES, TEXTS
 from imagefs.errors import DamagedError, UnsupportedError
 
@@ -47,17 +47,7 @@ _TIME = re.compile(r"(\d{1,3}):(\d{1,3}):(\d{1,3})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 _CATALOG = re.compile(r"\d{13}", re.ASCII)
 SESSION_TYPES = ("CD_DA", "CD_ROM", "CD_ROM_XA", "CD_I")
-MODES = {
-    "AUDIO": (TrackKind.AUDIO, 2352),
-    "MODE0": (TrackKind.MODE2, 2336),
-    "MODE1": (TrackKind.MODE1, 2048),
-    "MODE1_RAW": (TrackKind.MODE1, 2352),
-    "MODE2": (TrackKind.MODE2, 2336),
-    "MODE2_FORM1": (TrackKind.MODE2, 2048),
-    "MODE2_FORM2": (TrackKind.MODE2, 2324),
-    "MODE2_FORM_MIX": (TrackKind.MODE2, 2336),
-    "MODE2_RAW": (TrackKind.MODE2, 2352),
-}
+MODES = CDRDAO_MODES | {"MODE0": (TrackKind.MODE2, 2336)}
 _SUBCHANNELS = ("RW", "RW_RAW")
 _FLAGS = {"COPY": "DCP", "PRE_EMPHASIS": "PRE", "FOUR_CHANNEL_AUDIO": "4CH"}
 _TEXTS = {name.upper(): name for name in TEXTS}

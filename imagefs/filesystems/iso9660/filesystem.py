@@ -11,7 +11,7 @@ from typing import Any
 
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError
-from imagefs.filesystems._listings import Listing, Listings
+from imagefs.filesystems._listings import ListedFileSystem, Listing, Listings
 from imagefs.filesystems.iso9660 import attributes, names, susp
 from imagefs.filesystems.iso9660.content import content
 from imagefs.filesystems.iso9660.descriptors import SECTOR_BYTES, DescriptorSet
@@ -28,7 +28,7 @@ from imagefs.filesystems.iso9660.entries import (
 from imagefs.filesystems.iso9660.paths import PathTable
 from imagefs.filesystems.iso9660.records import ASSOCIATED, LONGEST_BYTES, RECORD_BYTES, Directory, File, Record
 from imagefs.lazy import cached_property
-from imagefs.nodes import ROOT_INO, BootImage, FileSystem, Node, Usage
+from imagefs.nodes import ROOT_INO, BootImage, Node, Usage
 from imagefs.options import Options
 from imagefs.readers import Reader
 
@@ -65,7 +65,7 @@ class RootState(enum.IntEnum):
     LOST = 3
 
 
-class Iso9660(FileSystem):
+class Iso9660(ListedFileSystem):
     """One tree of a volume. `reader` is addressed by the volume's own (absolute) addresses.
 
     All that it holds besides are the last few directories in which names were looked up; a lock guards them.
@@ -105,19 +105,8 @@ class Iso9660(FileSystem):
 
     # --- directories ------------------------------------------------------------------------------------------------
 
-    def entries(self, directory: Node) -> Sequence[tuple[bytes, Node]]:
-        """All entries; DamagedError for a directory of which not all can be read (`lookup` still finds the others)."""
-        listing = self._listing(_locator(directory))
-        listing.check()
-        return listing.entries
-
-    def lookup(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name; None only where the directory is whole, else DamagedError."""
-        listing = self._listing(_locator(directory), keep=True)
-        node = listing.index.get(name)
-        if node is None:
-            listing.check()
-        return node
+    def _listed(self, directory: Node, *, keep: bool = False) -> Listing:
+        return self._listing(_locator(directory), keep=keep)
 
     @cached_property
     def root_state(self) -> RootState:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError, UnsupportedError
-from imagefs.filesystems._listings import Listing, Listings
+from imagefs.filesystems._listings import ListedFileSystem, Listing, Listings, unique
 from imagefs.filesystems.udf import attributes, names
 from imagefs.filesystems.udf.dates import Times
 from imagefs.filesystems.udf.details import describe
@@ -23,7 +23,7 @@ from imagefs.filesystems.udf.entries import (
 )
 from imagefs.filesystems.udf.plain import Modes, PlainFiles
 from imagefs.filesystems.udf.volume import Volume
-from imagefs.nodes import ROOT_INO, FileSystem, Node, Usage
+from imagefs.nodes import ROOT_INO, Node, Usage
 from imagefs.readers import Reader
 
 _SOUND, _REPEATED, _LOST_FILE, _LOST_DIRECTORY = range(4)
@@ -50,7 +50,7 @@ class Directory(NamedTuple):
     fault: str = ""
 
 
-class Udf(FileSystem):
+class Udf(ListedFileSystem):
     """The file set of a volume. All that it holds besides are the last few directories in which names were looked up.
 
     Raises DamagedError when the file entry of the root cannot be read.
@@ -151,19 +151,8 @@ class Udf(FileSystem):
 
     # --- directories ------------------------------------------------------------------------------------------------
 
-    def entries(self, directory: Node) -> Sequence[tuple[bytes, Node]]:
-        """All entries; DamagedError for a directory of which not all can be read (`lookup` still finds the others)."""
-        listing = self._listing(_locator(directory))
-        listing.check()
-        return listing.entries
-
-    def lookup(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name; None only where the directory is whole, else DamagedError."""
-        listing = self._listing(_locator(directory), keep=True)
-        node = listing.index.get(name)
-        if node is None:
-            listing.check()
-        return node
+    def _listed(self, directory: Node, *, keep: bool = False) -> Listing:
+        return self._listing(_locator(directory), keep=keep)
 
     def _listing(self, directory: Directory, *, keep: bool = False) -> Listing:
         if directory.fault:
@@ -174,7 +163,7 @@ class Udf(FileSystem):
     def _read(self, directory: Directory) -> Listing:
         entry = self._space.entry(*directory.address)
         identifiers, fault = self._identifiers(entry)
-        return Listing(names.unique(self._named(identifiers, directory)), _placed(fault, entry))
+        return Listing(unique(self._named(identifiers, directory)), _placed(fault, entry))
 
     def _identifiers(self, entry: FileEntry) -> tuple[list[Identifier], DamagedError | None]:
         """What is in a directory, by the first copy of it that is whole, else by the one that has most."""

@@ -11,10 +11,9 @@ extension, if there is one of at most five characters. So are `.` and `..`.
 
 import re
 from binascii import crc_hqx
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from imagefs import limits
-from imagefs.nodes import Node
 
 _EIGHT, _SIXTEEN = (8, 254), (16, 255)
 _ILLEGAL = re.compile("[/\0]+")
@@ -96,27 +95,3 @@ def link_target(data: bytes) -> bytes | None:
         at += 4 + len(raw)
     target = b"/".join(parts) if parts != [b""] else b"/"
     return target if target and len(target) <= limits.LINK_BYTES else None
-
-
-def unique(entries: Iterable[tuple[bytes, Node]]) -> list[tuple[bytes, Node]]:
-    """The entries without those that stand twice; others of one name get a number: `name (2).txt`."""
-    entries = list(entries)
-    index = dict(entries)
-    if len(index) == len(entries):
-        return entries
-    index = {}
-    following: dict[bytes, int] = {}
-    for name, node in entries:
-        if name in index and index[name].ino == node.ino:
-            continue
-        shown = name
-        while shown in index:
-            number = following[name] = following.get(name, 1) + 1
-            tail = b" (%d)" % number
-            stem, dot, extension = name.rpartition(b".")
-            if stem and len(extension) < limits.NAME_BYTES // 2:
-                shown = stem[: limits.NAME_BYTES - len(tail) - len(extension) - 1] + tail + dot + extension
-            else:
-                shown = name[: limits.NAME_BYTES - len(tail)] + tail
-        index[shown] = node
-    return list(index.items())

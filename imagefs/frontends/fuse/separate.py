@@ -11,7 +11,6 @@ background a third process, the command itself, waits until the mount is live an
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -34,8 +33,17 @@ from imagefs.frontends.fuse.keeper import (
     pack_error,
     unpack_error,
 )
-from imagefs.frontends.fuse.notify import SystemLog, notify, watchdog_seconds
-from imagefs.frontends.fuse.session import keep_signals, make_mountpoint, prepared, remove_folder
+from imagefs.frontends.fuse.notify import notify, watchdog_seconds
+from imagefs.frontends.fuse.session import (
+    go_live,
+    keep_signals,
+    leave_terminal,
+    make_mountpoint,
+    prepared,
+    remove_folder,
+    settle_memory,
+    tell_place,
+)
 from imagefs.options import Options
 
 log = logging.getLogger("imagefs")
@@ -119,7 +127,7 @@ class ConfinedMount:
             undo.callback(keeper.close)
             keeper.start(self._work)
             keeper.wait_until_opened()
-            pending = keep_signals()  # from here on, what was begun is undone
+            pending = keep_signals(ending_signals())  # from here on, what was begun is undone
             made = None
             if self.mountpoint is None:
                 self.mountpoint = made = make_mountpoint(self.path)
@@ -130,9 +138,8 @@ class ConfinedMount:
                 there = mountinfo.mounted_at(place)
             undo.callback(lambda: None if keeper.is_gone else attach.detach_wherever(there))
             keeper.give([device, *attach.more_devices(self.options.threads - 1)])
-            if made is not None and sys.stdout is not None:
-                sys.stdout.buffer.write(os.fsencode(made) + b"\n")
-                sys.stdout.flush()
+            if made is not None:
+                tell_place(made)
             if not self.foreground:
                 os.setsid()  # not before the mount is there (autofs)
                 os.chdir("/")
@@ -152,11 +159,8 @@ class ConfinedMount:
             from imagefs.confine import outlive_parent
 
             outlive_parent()
-            with contextlib.suppress(BrokenPipeError):  # the command was killed; the mount is good all the same
-                os.write(self._tell, b"1")
-            os.close(self._tell)
+            go_live(self._tell)
             self._tell = -1
-            _leave_terminal(os.open(os.devnull, os.O_RDWR), SystemLog())
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
@@ -204,12 +208,11 @@ class ConfinedMount:
 
             def ready() -> None:
                 if not self.foreground:
-                    _leave_terminal(null, LineLog(line))
+                    leave_terminal(null, LineLog(line))
                 line.live()
                 line.leave_with_keeper()
 
-            gc.freeze()  # what exists now lives as long as the mount
-            gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
+            settle_memory()
             served.attach()
             served.serve(ready, [])
             line.ended()
@@ -268,14 +271,6 @@ def _hand_on_signals(child: int) -> list[int]:
     for number in ending_signals():
         signal.signal(number, hand_on)
     return pending
-
-
-def _leave_terminal(null: int, handler: logging.Handler) -> None:
-    """Let the terminal go: whoever reads from it waits for its end. What is logged goes to `handler` from now on."""
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    os.close(null)
-    logging.getLogger().handlers[:] = [handler]
 
 
 def feed_watchdog(place: str) -> None:

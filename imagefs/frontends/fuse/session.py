@@ -17,7 +17,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -107,7 +107,7 @@ def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, f
         tree.entries(tree.root)  # an image whose root cannot be read is refused, not mounted
         for line in image.warnings:
             log.warning("%s: %s", path, line)
-        pending = keep_signals()  # from here on, what was begun is undone
+        pending = keep_signals(ending_signals())  # from here on, what was begun is undone
         made = None
         if mountpoint is None:
             mountpoint = made = make_mountpoint(path)
@@ -117,9 +117,8 @@ def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, f
             session = session_of(options)(Mount(tree, options), image, place, options)
             session.attach()
         undo.callback(session.detach)
-        if made is not None and sys.stdout is not None:
-            sys.stdout.buffer.write(os.fsencode(made) + b"\n")
-            sys.stdout.flush()
+        if made is not None:
+            tell_place(made)
         if not foreground:
             return _serve_in_background(session, pending, undo)
         _serve(session, pending, lambda: None)
@@ -133,16 +132,23 @@ def _fill_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def keep_signals() -> list[int]:
-    """Put the signals that end a mount by, for the engine that will listen; where they are put."""
+def keep_signals(numbers: Iterable[int]) -> list[int]:
+    """Put signals by, for who will listen; where they are put."""
     pending: list[int] = []
 
     def keep(number: int, frame: FrameType | None) -> None:
         pending.append(number)
 
-    for number in ending_signals():
+    for number in numbers:
         signal.signal(number, keep)
     return pending
+
+
+def tell_place(folder: str) -> None:
+    """Name a mount point that was made on standard output."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(os.fsencode(folder) + b"\n")
+        sys.stdout.flush()
 
 
 def remove_folder(folder: str) -> None:
@@ -266,9 +272,14 @@ def _serve(session: Supervisor, pending: list[int], on_ready: Callable[[], None]
         notify("READY=1\nSTATUS=serving")
         on_ready()
 
-    gc.freeze()  # what exists now lives as long as the mount
-    gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
+    settle_memory()
     session.serve(ready, pending)
+
+
+def settle_memory() -> None:
+    """Have the interpreter look seldom for garbage, and never among what lives as long as the mount."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
 
 
 def _serve_in_background(session: Supervisor, pending: list[int], undo: contextlib.ExitStack) -> int:
@@ -287,7 +298,7 @@ def _serve_in_background(session: Supervisor, pending: list[int], undo: contextl
             os.close(told)
             os.setsid()
             os.chdir("/")
-            _serve(session, pending, lambda: _leave_terminal(tell))
+            _serve(session, pending, lambda: go_live(tell))
         status = 0
     except Exception:
         log.exception("the mount ended")
@@ -297,16 +308,20 @@ def _serve_in_background(session: Supervisor, pending: list[int], undo: contextl
     return status
 
 
-def _leave_terminal(tell: int) -> None:
-    """Tell the parent that the mount is live, and let its terminal go: whoever reads from it waits for its end."""
-    with contextlib.suppress(BrokenPipeError):  # the parent was killed; the mount is good all the same
+def go_live(tell: int) -> None:
+    """Tell the command that the mount is live, and let its terminal go."""
+    with contextlib.suppress(BrokenPipeError):  # it was killed; the mount is good all the same
         os.write(tell, b"1")
     os.close(tell)
-    null = os.open(os.devnull, os.O_RDWR)
+    leave_terminal(os.open(os.devnull, os.O_RDWR), SystemLog())
+
+
+def leave_terminal(null: int, handler: logging.Handler) -> None:
+    """Let the terminal go: whoever reads from it waits for its end. What is logged goes to `handler` from now on."""
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.close(null)
-    logging.getLogger().handlers[:] = [SystemLog()]
+    logging.getLogger().handlers[:] = [handler]
 
 
 def _wait_until_live(child: int, told: int, pending: list[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from imagefs.frontends.fuse import attach, mountinfo
@@ -25,6 +25,36 @@ WATCH_SECONDS = 2.0
 """How often the image's file is looked at."""
 
 log = logging.getLogger("imagefs")
+
+
+async def unmount_on_signal(
+    signals: Iterable[int], pending: list[int], detach: Callable[[], object], scope: trio.CancelScope
+) -> None:
+    """The first signal unmounts and lets reads finish for a moment; the second ends at once. `pending` came before."""
+    import trio
+
+    with trio.open_signal_receiver(*signals) as received:
+        if not pending:
+            await received.__anext__()
+        notify("STOPPING=1")
+        with trio.move_on_after(GRACE_SECONDS):
+            await in_thread(detach)
+            await received.__anext__()
+    scope.cancel()
+
+
+async def feed_watchdog(place: str) -> None:
+    """A statvfs goes through the serving: a mount that hangs stops feeding."""
+    import trio
+
+    if seconds := watchdog_seconds():
+        while True:
+            try:
+                await in_thread(os.statvfs, place)
+            except OSError as error:  # an answer all the same; who is in a detached mount is served on
+                log.debug("%s: %s", place, error)
+            notify("WATCHDOG=1")
+            await trio.sleep(seconds / 3)
 
 
 class Supervisor:
@@ -64,35 +94,17 @@ class Supervisor:
 
     async def wait_for_signals(self, pending: list[int], scope: trio.CancelScope) -> None:
         """The first signal unmounts and lets reads finish for a moment; the second ends at once."""
-        import trio
-
-        if self.devices:
-            return
-        with trio.open_signal_receiver(*ending_signals()) as received:
-            if not pending:
-                await received.__anext__()
-            notify("STOPPING=1")
-            with trio.move_on_after(GRACE_SECONDS):
-                await in_thread(self.detach)
-                await received.__anext__()
-        scope.cancel()
+        if not self.devices:
+            await unmount_on_signal(ending_signals(), pending, self.detach, scope)
 
     def detach(self) -> None:
         """Lazily, wherever it is by now."""
         attach.detach_wherever(self._mounted)
 
     async def feed_watchdog(self) -> None:
-        """A statvfs goes through the serving: a mount that hangs stops feeding."""
-        import trio
-
-        if (seconds := watchdog_seconds()) and not self.devices:
-            while True:
-                try:
-                    await in_thread(os.statvfs, self.mountpoint)
-                except OSError as error:  # an answer all the same; who is in a detached mount is served on
-                    log.debug("%s: %s", self.mountpoint, error)
-                notify("WATCHDOG=1")
-                await trio.sleep(seconds / 3)
+        """Feed the service manager's watchdog, unless a keeper does."""
+        if not self.devices:
+            await feed_watchdog(self.mountpoint)
 
     async def watch_image(self) -> None:
         """An image does not change under a mount; when its file does all the same, say so and stop trusting the mapping."""
