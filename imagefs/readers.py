@@ -279,6 +279,14 @@ class SectorReader(Reader):
         data = b"".join([view[at : at + user] for at in range(0, span, stride)])
         return data if len(data) == length else data[skip : skip + length]
 
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
+        """Sectors inside of sectors: main channel and subcode, then user data in the former."""
+        first = start // self.user_bytes
+        if stride != self.user_bytes or start % stride or first + count > self.count:
+            return None
+        start = self.start + first * self.stride
+        return sectors_of(self.base, start, self.stride, self.user_offset + user_offset, user_bytes, count)
+
     def runs(self, offset: int, length: int) -> Iterator[Run]:
         """Data of several sectors is PACKED, since it lies in pieces; so a run is as long as the stored one below it."""
         first, sectors, skip, length = self._stored(offset, length)
@@ -316,15 +324,7 @@ class SectorReader(Reader):
 
 
 def sectors_of(base: Reader, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader:
-    """A SectorReader, with sectors inside of sectors collapsed: main channel and subcode, then user data in the former.
-
-    Or what the base has instead: user data that lie together there (ECM) need not be made into sectors first.
-    """
-    if isinstance(base, SectorReader) and stride == base.user_bytes and not start % stride:
-        first = start // stride
-        if first + count <= base.count:
-            start, stride = base.start + first * base.stride, base.stride
-            return SectorReader(base.base, start, stride, base.user_offset + user_offset, user_bytes, count)
+    """A SectorReader, or what the base has instead: what need not be made into sectors first (CHD, ECM)."""
     user = base.user_data(start, stride, user_offset, user_bytes, count)
     return SectorReader(base, start, stride, user_offset, user_bytes, count) if user is None else user
 

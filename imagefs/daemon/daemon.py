@@ -6,7 +6,6 @@ the mount is there, so that who looks into it sees all images at once.
 """
 
 import contextlib
-import ctypes
 import gc
 import logging
 import math
@@ -21,6 +20,7 @@ from typing import TypeVar
 import trio
 
 from imagefs import cache
+from imagefs.daemon import heap
 from imagefs.daemon.config import Config
 from imagefs.daemon.control import Control, reload_on_hangup, serve_control
 from imagefs.daemon.library import Library
@@ -79,6 +79,7 @@ class Daemon:
     """Everything that serves, put together. It is what a configuration is applied to (`imagefs.daemon.reload.Target`)."""
 
     def __init__(self, config: Config, load: Callable[[], Config], root: str) -> None:
+        heap.share()
         self.options, self.root = config.options, root
         self.library = Library(config.options)
         self.library.forbidden = root
@@ -213,8 +214,7 @@ class Daemon:
         if self.library.closings - self._collected >= COLLECT_CLOSINGS:
             self._collected = self.library.closings
             gc.collect()
-            with contextlib.suppress(AttributeError):  # another C library than glibc
-                ctypes.CDLL(None).malloc_trim(0)  # what is free between what is in use goes back to the system
+            heap.trim()
 
     def _check_images(self) -> None:
         """Have the workers look at the files of the images that are open: that may take long on a file server."""

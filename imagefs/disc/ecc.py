@@ -101,19 +101,24 @@ def _one_row_down(count: int) -> Callable[[int], int]:
 _EDC_POLYNOMIAL = 0xD8018001
 
 
-def edc(data: bytes) -> bytes:
+def edc(data: bytes | bytearray) -> bytes:
     """The 4 bytes of EDC over `data`, as they are stored."""
     return _edc_function()(data).to_bytes(4, "little")
 
 
+def is_edc_fast() -> bool:
+    """Whether it costs next to nothing."""
+    return _edc_function() is not _edc_of_python
+
+
 @functools.cache
-def _edc_function() -> Callable[[bytes], int]:
+def _edc_function() -> Callable[[bytes | bytearray], int]:
     """fastcrc's, which is a thousand times as fast, or our own."""
     try:
         from fastcrc.crc32 import cd_rom_edc
     except ImportError:
         return _edc_of_python
-    function: Callable[[bytes], int] = cd_rom_edc
+    function: Callable[[bytes | bytearray], int] = cd_rom_edc
     return function
 
 
@@ -127,7 +132,7 @@ def _edc_table() -> tuple[int, ...]:
     return tuple(table)
 
 
-def _edc_of_python(data: bytes) -> int:
+def _edc_of_python(data: bytes | bytearray) -> int:
     table, code = _edc_table(), 0
     for byte in data:
         code = code >> 8 ^ table[(code ^ byte) & 0xFF]

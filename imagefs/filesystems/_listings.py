@@ -19,7 +19,8 @@ class Listing:
     """A directory that was read, and its entries by name."""
 
     def __init__(self, entries: list[tuple[bytes, Node]], fault: DamagedError | None) -> None:
-        self.entries, self.fault = entries, fault
+        # Another than was caught: that one holds the stack that it came from, and with it all that was read.
+        self.entries, self.fault = entries, fault and DamagedError(fault.where, fault.why)
 
     @cached_property
     def index(self) -> dict[bytes, Node]:
@@ -28,7 +29,9 @@ class Listing:
     def check(self) -> None:
         """Raise the DamagedError that keeps this listing from being whole."""
         if self.fault:
-            raise DamagedError(self.fault.where, self.fault.why)
+            error = DamagedError(self.fault.where, self.fault.why)
+            error.found = len(self.entries)
+            raise error
 
 
 class Listings:

@@ -52,7 +52,8 @@ def _parity(sector: bytearray, major: int, minor: int, major_step: int, minor_st
         sector[to + column], sector[to + column + major] = first, first ^ second
 
 
-def _with_ecc(sector: bytearray) -> bytes:
+def with_ecc(sector: bytearray) -> bytes:
+    """The sector with P and Q over what else it has."""
     _parity(sector, 86, 24, 2, 86, 2076)
     _parity(sector, 52, 43, 86, 88, 2248)
     return bytes(sector)
@@ -68,14 +69,14 @@ def header(lba: int, mode: int) -> bytes:
 def mode1(lba: int, user: bytes) -> bytes:
     """A mode 1 sector of 2352 bytes around 2048 bytes of user data."""
     head = SYNC + header(lba, 1) + user
-    return _with_ecc(bytearray(head + edc(head) + bytes(284)))
+    return with_ecc(bytearray(head + edc(head) + bytes(284)))
 
 
 def form1(lba: int, user: bytes, subheader: bytes = b"\0\0\x08\0") -> bytes:
     """A mode 2 form 1 sector of 2352 bytes around 2048 bytes of user data."""
     body = subheader * 2 + user
     sector = bytearray(SYNC + bytes(4) + body + edc(body) + bytes(276))
-    _with_ecc(sector)  # the header counts as zeros
+    with_ecc(sector)  # the header counts as zeros
     sector[12:16] = header(lba, 2)
     return bytes(sector)
 

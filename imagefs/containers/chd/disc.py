@@ -19,7 +19,7 @@ from imagefs.disc.layouts import CDRDAO_MODES, Layout, layout_of
 from imagefs.disc.model import HIGH_DENSITY_LBA, LEAD_IN_LBA, SUBCHANNEL_BYTES
 from imagefs.disc.samples import SwappedReader
 from imagefs.errors import DamagedError, UnsupportedError
-from imagefs.readers import Reader, SectorReader
+from imagefs.readers import Reader, sectors_of
 
 
 def disc_of(content: Reader, tracks: Sequence[TrackEntry], *, is_gd: bool, is_big_endian: bool) -> Disc:
@@ -49,13 +49,13 @@ def disc_of(content: Reader, tracks: Sequence[TrackEntry], *, is_gd: bool, is_bi
 def _stored(content: Reader, track: TrackEntry, first: int, sectors: int, pregap: int, is_big_endian: bool) -> Stored:
     """The sectors of a track, whose frames are `first` and those behind it."""
     layout = _layout(track)
-    reader: Reader = SectorReader(content, first * FRAME_BYTES, FRAME_BYTES, 0, layout.sector_bytes, sectors)
+    reader = sectors_of(content, first * FRAME_BYTES, FRAME_BYTES, 0, layout.sector_bytes, sectors)
     if layout.kind is TrackKind.AUDIO and is_big_endian:
         reader = SwappedReader(reader)
     subchannel = None
     if track.has_subchannel:
         place = first * FRAME_BYTES + layout.sector_bytes
-        subchannel = SectorReader(content, place, FRAME_BYTES, 0, SUBCHANNEL_BYTES, sectors)
+        subchannel = sectors_of(content, place, FRAME_BYTES, 0, SUBCHANNEL_BYTES, sectors)
     return Stored(reader, layout, 0, sectors, pregap, subchannel)
 
 

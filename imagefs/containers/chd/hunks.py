@@ -4,16 +4,19 @@ import functools
 import zlib
 from binascii import crc_hqx
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from imagefs import limits
 from imagefs.codecs import Content
+from imagefs.containers.chd.edc import Proof, proof_of
 from imagefs.containers.chd.header import Header
 from imagefs.containers.chd.maps import Check, Hunk, Kind, Map, PlainMap
-from imagefs.containers.chd.packing import Unpack, unpacker
+from imagefs.containers.chd.packing import FRAME_BYTES, MAIN_BYTES, CdCodec, Unpack, unpacker
 from imagefs.errors import DamagedError
 from imagefs.packed import PackedReader
-from imagefs.readers import MapReader, Reader
+from imagefs.readers import MapReader, Reader, slice_of
+
+T = TypeVar("T")
 
 
 class Parent(NamedTuple):
@@ -37,6 +40,13 @@ class _Window(NamedTuple):
     data: bytes
 
 
+class Frames(NamedTuple):
+    """The frames of a hunk, each of `frame_bytes`: whole ones (2448), or their main channels (2352)."""
+
+    content: Content
+    frame_bytes: int
+
+
 class ChdReader(PackedReader):
     """Hunks that are decoded one by one; those that lie in a row in the file are read in one go."""
 
@@ -48,22 +58,50 @@ class ChdReader(PackedReader):
         self._unpackers: list[Unpack | None] = [
             unpacker(name, header.hunk_bytes) if any(name) else None for name in header.codecs
         ]
+        self._parts: dict[tuple[int, int], FrameReader] = {}
 
     def unpack(self, first: int, count: int) -> bytes:
-        numbers = range(first, first + count)
-        row = [self._hunks[number] for number in numbers]
-        window = self._window(row)
-        parts, done = [], dict[Hunk, Content]()
-        for number, hunk in zip(numbers, row, strict=True):
-            meant = self._meant(number, hunk)
-            content = done.get(meant)
-            if content is None:
-                content = self._content(number, meant, window)
-                if meant.kind is not Kind.NONE:
-                    done[meant] = content
-            parts.append(content)
-        parts[-1] = parts[-1][: self.block_size(numbers[-1])]
+        parts = self._each(first, count, self._content)
+        parts[-1] = parts[-1][: self.block_size(first + count - 1)]
         return b"".join(parts)
+
+    def frames(self, first: int, count: int, is_right: Proof) -> list[Frames]:
+        """The frames of each of `count` hunks from `first` on, which are those of a CD.
+
+        Of hunks for whose main channel alone `is_right` stands nothing else is decoded. Raises what `unpack` does.
+        """
+
+        def frames(number: int, hunk: Hunk, window: _Window) -> Frames:
+            codec = self._codec(hunk) if hunk.kind is Kind.PACKED else None
+            if isinstance(codec, CdCodec):
+                main, bits, _ = codec.main(self._stored(hunk, window), self.block_bytes, hunk.place)
+                if is_right(main, bits):
+                    return Frames(main, MAIN_BYTES)
+            return Frames(self._content(number, hunk, window), FRAME_BYTES)
+
+        return self._each(first, count, frames)
+
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
+        """Parts of frames, cut out where they are decoded."""
+        first, at = divmod(start, FRAME_BYTES)
+        if stride != FRAME_BYTES or self.block_bytes % FRAME_BYTES or at + user_offset + user_bytes > FRAME_BYTES:
+            return None
+        part = at + user_offset, user_bytes
+        reader = self._parts.get(part) or self._parts.setdefault(part, FrameReader(self, *part))
+        return slice_of(reader, first * user_bytes, count * user_bytes)
+
+    def _each(self, first: int, count: int, decode: Callable[[int, Hunk, _Window], T]) -> list[T]:
+        """What `decode` makes of each of `count` hunks from `first` on; of the same hunk once."""
+        row = [self._hunks[number] for number in range(first, first + count)]
+        window = self._window(row)
+        found, done = [], dict[int, T]()
+        for at, stated in enumerate(row, first):
+            number, hunk = (at, stated) if stated.kind is not Kind.SELF else self._meant(at, stated)
+            content = done.get(number)
+            if content is None:
+                content = done[number] = decode(number, hunk, window)
+            found.append(content)
+        return found
 
     def _window(self, row: Sequence[Hunk]) -> _Window:
         """What is stored of adjacent hunks, when that lies in a row too."""
@@ -81,11 +119,11 @@ class ChdReader(PackedReader):
         self.count_in(len(data))
         return data
 
-    def _meant(self, number: int, hunk: Hunk) -> Hunk:
-        """The hunk that another one is the same as; it stands before it."""
+    def _meant(self, number: int, hunk: Hunk) -> tuple[int, Hunk]:
+        """The hunk that hunk `number` is the same as; it stands before it."""
         for _ in range(limits.HUNK_HOPS):
             if hunk.kind is not Kind.SELF:
-                return hunk
+                return number, hunk
             if hunk.place >= number:
                 raise DamagedError(None, f"hunk {number} is the same as the later hunk {hunk.place}")
             number = hunk.place
@@ -106,17 +144,17 @@ class ChdReader(PackedReader):
         elif kind is Kind.PLAIN:
             content = self._stored(hunk, window)
         else:
-            content = self._unpacked(hunk, window)
-        expected = _CHECKS[hunk.check]
-        if expected is not None and expected()(content) != hunk.crc:
+            content = self._codec(hunk)(self._stored(hunk, window), size, hunk.place)
+        if hunk.check is not Check.NONE and _CHECKS[hunk.check]()(content) != hunk.crc:
             raise DamagedError(hunk.place, f"hunk {number} does not have its checksum")
         return content
 
-    def _unpacked(self, hunk: Hunk, window: _Window) -> Content:
+    def _codec(self, hunk: Hunk) -> Unpack:
+        """What a packed hunk is packed with. Raises DamagedError."""
         unpack = self._unpackers[hunk.codec] if hunk.codec < len(self._unpackers) else None
         if unpack is None:
             raise DamagedError(hunk.place, f"a hunk is packed with codec {hunk.codec}, which the header does not name")
-        return unpack(self._stored(hunk, window), self.block_bytes, hunk.place)
+        return unpack
 
     def _stored(self, hunk: Hunk, window: _Window) -> bytes:
         """The stored bytes of a hunk."""
@@ -141,6 +179,36 @@ class ChdReader(PackedReader):
         return self._parent.content.pread(start, size).ljust(size, b"\0")
 
 
+class FrameReader(PackedReader):
+    """`length` bytes from `offset` of every frame of a CD, one after the other.
+
+    The checksum of a hunk is over whole frames, with ECC that takes longer to make than the rest to unpack. Who wants user
+    data alone is served from sectors that prove themselves: their EDC has 32 bits, that of a hunk 16.
+    """
+
+    def __init__(self, hunks: ChdReader, offset: int, length: int) -> None:
+        super().__init__(hunks.size // FRAME_BYTES * length, hunks.block_bytes // FRAME_BYTES * length)
+        self._hunks, self._offset, self._length = hunks, offset, length
+        self._proof = proof_of(offset, length)
+
+    def unpack(self, first: int, count: int) -> bytes:
+        offset, length = self._offset, self._length
+        parts: list[memoryview] = []
+        for content, stride in self._hunks.frames(first, count, self._proof):
+            view = memoryview(content)
+            parts += [view[at : at + length] for at in range(offset, len(view), stride)]
+        joined = b"".join(parts)
+        most = self.size - first * self.block_bytes  # the last hunk may go on behind the content's end
+        return joined if len(joined) <= most else joined[:most]
+
+    def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
+        """A smaller part of the frames, which may be all that has to be unpacked."""
+        first = start // self._length
+        if stride != self._length or start % stride:
+            return None
+        return self._hunks.user_data(first * FRAME_BYTES, FRAME_BYTES, self._offset + user_offset, user_bytes, count)
+
+
 # --- checksums ------------------------------------------------------------------------------------------------------------
 
 
@@ -155,8 +223,7 @@ def _crc16() -> Callable[[Content], int]:
     return function
 
 
-_CHECKS: dict[Check, Callable[[], Callable[[Content], int]] | None] = {
-    Check.NONE: None,
+_CHECKS: dict[Check, Callable[[], Callable[[Content], int]]] = {
     Check.CRC16: _crc16,
     Check.CRC32: lambda: zlib.crc32,
 }

@@ -35,7 +35,7 @@ Unpack = Callable[[bytes, int, int], codecs.Content]
 def unpacker(name: bytes, hunk_bytes: int) -> Unpack:
     """The decoder of that name. Raises UnsupportedError for one that is not known, DamagedError for hunks it cannot make."""
     if name == b"avhu":
-        raise UnsupportedError("a laserdisc's pictures and sound (codec avhu); there is no file system in it")
+        raise UnsupportedError("a laserdisc's pictures and sound (codec avhu), no files; `chdman extractld` makes an AVI of them")
     if name not in _CODECS:
         raise UnsupportedError(f"the CHD codec {name.decode('ascii', 'backslashreplace')!r}")
     if name.startswith(b"cd") and hunk_bytes % FRAME_BYTES:
@@ -94,18 +94,33 @@ def _unflac(data: bytes, size: int, where: int) -> codecs.Content:
 # --- frames of a CD -------------------------------------------------------------------------------------------------------
 
 
-def _unpack_cd(main: Unpack, subcode: Unpack, data: bytes, size: int, where: int) -> codecs.Content:
-    frames = size // FRAME_BYTES
-    bits_end = -(-frames // 8)
-    begin = bits_end + (2 if size < 1 << 16 else 3)
-    end = begin + int.from_bytes(data[bits_end:begin], "big")
-    if end > len(data):
-        raise DamagedError(where, f"a hunk of {len(data)} bytes whose first stream ends at {end}")
-    content = main(data[begin:end], frames * MAIN_BYTES, where + begin)
-    bits = int.from_bytes(data[:bits_end], "little")
-    if bits:
-        content = _with_ecc(bytearray(content), bits, frames)
-    return _frames(content, subcode(data[end:], frames * SUBCODE_BYTES, where + end))
+class CdCodec:
+    """Frames of a CD in two streams."""
+
+    def __init__(self, main: Unpack, subcode: Unpack) -> None:
+        self._main, self._subcode = main, subcode
+
+    def __call__(self, data: bytes, size: int, where: int) -> codecs.Content:
+        """Whole frames, as `Unpack` says."""
+        frames = size // FRAME_BYTES
+        content, bits, end = self.main(data, size, where)
+        if bits:
+            content = _with_ecc(bytearray(content), bits, frames)
+        return _frames(content, self._subcode(data[end:], frames * SUBCODE_BYTES, where + end))
+
+    def main(self, data: bytes, size: int, where: int) -> tuple[codecs.Content, int, int]:
+        """(main channels as they are packed, the bits of the frames without sync and ECC, where the subcode begins).
+
+        Raises DamagedError, UnsupportedError.
+        """
+        frames = size // FRAME_BYTES
+        bits_end = -(-frames // 8)
+        begin = bits_end + (2 if size < 1 << 16 else 3)
+        end = begin + int.from_bytes(data[bits_end:begin], "big")
+        if end > len(data):
+            raise DamagedError(where, f"a hunk of {len(data)} bytes whose first stream ends at {end}")
+        content = self._main(data[begin:end], frames * MAIN_BYTES, where + begin)
+        return content, int.from_bytes(data[:bits_end], "little"), end
 
 
 def _with_ecc(content: bytearray, bits: int, frames: int) -> bytearray:
@@ -126,10 +141,10 @@ def _with_ecc(content: bytearray, bits: int, frames: int) -> bytearray:
 
 def _frames(main: codecs.Content, subcode: codecs.Content) -> bytes:
     """Each frame's main channel with its subcode behind it."""
-    parts = []
+    mains, subcodes, parts = memoryview(main), memoryview(subcode), []
     for frame in range(len(subcode) // SUBCODE_BYTES):
-        parts.append(main[frame * MAIN_BYTES : (frame + 1) * MAIN_BYTES])
-        parts.append(subcode[frame * SUBCODE_BYTES : (frame + 1) * SUBCODE_BYTES])
+        parts.append(mains[frame * MAIN_BYTES : (frame + 1) * MAIN_BYTES])
+        parts.append(subcodes[frame * SUBCODE_BYTES : (frame + 1) * SUBCODE_BYTES])
     return b"".join(parts)
 
 
@@ -166,8 +181,8 @@ _CODECS: dict[bytes, Unpack] = {
     b"zstd": _unzstd,
     b"huff": _unhuff,
     b"flac": _unflac,
-    b"cdzl": functools.partial(_unpack_cd, _inflate, _inflate),
-    b"cdlz": functools.partial(_unpack_cd, _unlzma, _inflate),
-    b"cdzs": functools.partial(_unpack_cd, _unzstd, _unzstd),
+    b"cdzl": CdCodec(_inflate, _inflate),
+    b"cdlz": CdCodec(_unlzma, _inflate),
+    b"cdzs": CdCodec(_unzstd, _unzstd),
     b"cdfl": _uncdfl,
 }

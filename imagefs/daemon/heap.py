@@ -1,0 +1,23 @@
+"""The C library's heap in a process that opens and closes images for weeks.
+
+glibc gives each thread a heap of its own. The daemon has a score of threads, each of which parses an image now and then:
+what little of it stays in use keeps every heap from shrinking. On another C library both functions do nothing.
+"""
+
+import contextlib
+import ctypes
+
+_M_ARENA_MAX = -8  # malloc.h
+_HEAPS = 2
+
+
+def share() -> None:
+    """Have all threads that are made from now on share a few heaps: one that allocates holds the interpreter's lock."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
+
+
+def trim() -> None:
+    """Give what is free between what is in use back to the system."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
