@@ -87,11 +87,22 @@ def test_sectors_whose_edc_is_wrong_on_the_disc_are_shown(packed: Packed) -> Non
     assert track_of(path).stored.pread(30 * 2352, 2352) == sectors[30]
 
 
-def test_a_hunk_with_both_forms_is_judged_by_its_checksum(packed: Packed) -> None:
-    raw = stored(USER, "MODE2/2352") + form2(SECTORS, NOISE[:2324]) + form1(SECTORS + 1, NOISE[:2048])
-    path = packed(raw, "MODE2/2352")
-    assert user_of(path)[: len(USER)] == USER
-    assert track_of(path).stored.pread(0, len(raw)) == raw
+FORM2 = form2(SECTORS, NOISE[:2324])
+BOTH_FORMS = stored(USER, "MODE2/2352") + FORM2 + form1(SECTORS + 1, NOISE[:2048])
+
+
+def test_a_hunk_with_both_forms(packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film: form 2 keeps all of its sector, and its EDC is over more."""
+    track = track_of(packed(BOTH_FORMS, "MODE2/2352"))
+    assert track.stored.pread(0, len(BOTH_FORMS)) == BOTH_FORMS
+    monkeypatch.setattr(ecc, "parity", None)
+    assert track.user.pread(0, track.user.size) == USER + FORM2[24:2072] + NOISE[:2048]
+
+
+def test_form_2_without_edc_is_judged_by_the_hunk(packed: Packed) -> None:
+    without = FORM2[:2348] + bytes(4)
+    user = user_of(packed(BOTH_FORMS.replace(FORM2, without), "MODE2/2352"))
+    assert user == USER + FORM2[24:2072] + NOISE[:2048]
 
 
 def test_two_modes_in_a_hunk(packed: Packed) -> None:
