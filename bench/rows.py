@@ -11,7 +11,7 @@ from bench import jobs
 from bench.material import BIG, BIG_BYTES, EROFS, ISO, SMALL, UDF
 from bench.programs import EROFS as KERNEL
 from bench.programs import FUSEISO, RATARMOUNT, Program, imagefs, mounted
-from bench.twins import CHD_CODECS, CHDS, CSO, CUE, ECM, FAR, GZ, MDS, SLICE_BIN, SLICE_BYTES, XZ
+from bench.twins import CHD_CODECS, CHDS, CSO, CUE, ECM, FAR, GZ, MDS, SLICE_BYTES, XZ
 
 Job = Callable[[Path], float]
 
@@ -104,12 +104,11 @@ def _decode(name: str, *, reader: bool) -> Contender:
 def _chd_row(codec: str) -> Row:
     """A whole CHD in order: against the libraries alone on all cores, and against chdman where it knows the codec."""
     image, is_cd = CHDS[codec], codec.startswith("cd")
-    size = SLICE_BIN.stat().st_size if is_cd and SLICE_BIN.exists() else SLICE_BYTES
 
     def side(name: str, measure: Job, lacks: Callable[[], str | None] = lambda: None) -> Contender:
         def measured() -> float:
             jobs.warm(image)
-            return measure(image) / size * 1e9
+            return measure(image) / SLICE_BYTES * 1e9
 
         return Contender(name, measured, lacks)
 

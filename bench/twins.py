@@ -1,11 +1,13 @@
 """What is made of the benchmark's ISO: the same in other containers and wrappers.
 
 bench.cso         in blocks of 2 KiB, raw deflate, level 6
-bench.bin         in sectors of 2352 bytes, mode 1, with bench.cue; EDC and ECC are left zero
+bench.bin         in sectors of 2352 bytes, mode 1, with bench.cue
 twin.mds, .mdf    the same sectors as Alcohol has them (one file with bench.bin)
 twin.bin.ecm      the same without what ECM can compute
-slice.iso, .bin   the first 160 MiB of the ISO, as sectors too; what is slow to pack is made of it:
-slice-*.chd       by chdman: CD hunks with cdlz and cdzl, raw hunks of 16 KiB with lzma; here: zstd, which chdman 0.251 lacks
+slice.iso         the first 160 MiB of the ISO; what is slow to pack is made of it:
+disc.bin          the same as sectors, with disc.cue
+disc-*.chd        that disc by chdman, with cdlz and cdzl
+slice-*.chd       hunks of 16 KiB: with lzma by chdman, with zstd, which chdman 0.251 lacks, by our own builder
 slice.iso.gz, .xz one stream of deflate; blocks of 8 MiB
 far.iso.xz        the slice with zeros behind it up to 4 GiB, in blocks of 32 MiB
 """
@@ -19,13 +21,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.material import FOLDER, ISO, SECTOR, run
+from imagefs.disc import ecc
+from imagefs.disc.layouts import SYNC
 from tests.builders import chd, ecm, mds
 
 CSO, BIN, CUE = (FOLDER / f"bench.{kind}" for kind in ("cso", "bin", "cue"))
 MDS, MDF, ECM = FOLDER / "twin.mds", FOLDER / "twin.mdf", FOLDER / "twin.bin.ecm"
-SLICE, SLICE_BIN, SLICE_CUE = (FOLDER / f"slice.{kind}" for kind in ("iso", "bin", "cue"))
+SLICE = FOLDER / "slice.iso"
+SLICE_BIN, SLICE_CUE = (FOLDER / f"disc.{kind}" for kind in ("bin", "cue"))
 CHD_CODECS = ("cdlz", "cdzl", "zstd", "lzma")
-CHDS = {codec: FOLDER / f"slice-{codec}.chd" for codec in CHD_CODECS}
+CHDS = {codec: FOLDER / f"{'disc' if codec.startswith('cd') else 'slice'}-{codec}.chd" for codec in CHD_CODECS}
 GZ, XZ, FAR = FOLDER / "slice.iso.gz", FOLDER / "slice.iso.xz", FOLDER / "far.iso.xz"
 
 SLICE_BYTES, FAR_BYTES = 160 << 20, 4 << 30
@@ -108,14 +113,17 @@ def _addresses() -> Iterator[bytes]:
 
 
 def _make_bin(image: Path, target: Path) -> None:
-    """Sectors of 2352 bytes: sync, address, mode 1, user data, 288 zeros for EDC and ECC."""
-    sync, check, addresses = b"\0" + b"\xff" * 10 + b"\0", bytes(288), _addresses()
+    """Sectors of 2352 bytes: sync, address, mode 1, user data, EDC and ECC, without which chdman packs all as it is."""
+    addresses = _addresses()
     with open(image, "rb") as source, open(target, "wb") as file:
         while data := source.read(PIECE):
-            parts: list[bytes] = []
+            sectors = []
             for at in range(0, len(data), SECTOR):
-                parts += sync, next(addresses), b"\1", data[at : at + SECTOR], check
-            file.write(b"".join(parts))
+                sector = SYNC + next(addresses) + b"\1" + data[at : at + SECTOR]
+                sectors.append(sector + ecc.edc(sector) + bytes(8))
+            parity = ecc.parity(b"".join([sector[len(SYNC) :] for sector in sectors]))
+            size = ecc.PARITY_BYTES
+            file.write(b"".join([sector + parity[n * size : (n + 1) * size] for n, sector in enumerate(sectors)]))
 
 
 def _link_mdf(target: Path) -> None:
