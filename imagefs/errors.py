@@ -50,6 +50,8 @@ class DamagedError(ImageError):
 
     errno = _errno.EIO
     status = 65
+    found = 0
+    """Of a directory: how many of its entries were read for nothing."""
 
     def __init__(self, where: int | None, why: str) -> None:
         super().__init__(why if where is None else f"damaged at byte {where}: {why}")

@@ -101,6 +101,16 @@ _HEAD_BYTES = 4096
 _WITHOUT_FOOTER = ("iso", "img", "bin", "raw", "dd", "udf")
 
 
+class State(NamedTuple):
+    """One of the states that a volume was in: its name, `session1` or `build1` and so on.
+
+    `open` opens its file system and searches nothing anew, however many states there are; `-o session=` means nothing to it.
+    """
+
+    name: str
+    open: Callable[[Options], Any]
+
+
 @dataclass(frozen=True)
 class Format:
     """One format: how it is recognised, opened and described."""
@@ -121,11 +131,11 @@ class Format:
     trees: tuple[str, ...] = ()
     """Of a file system that may share its volume with others, which describe the same files: the trees it may show, the
     richest first, as `-o tree=` names them."""
-    states: Callable[[Candidate], Sequence[str]] | None = None
-    """Of a file system whose volumes keep earlier states: their names, `session1` or `build1` and so on, the oldest first,
-    as `-o session=` counts them; none where there is one state alone. Raises ImageError, OSError."""
+    states: Callable[[Candidate], Sequence[State]] | None = None
+    """Of a file system whose volumes keep earlier states: all of them, the oldest first, as `-o session=` counts them; none
+    where there is one state alone. Raises ImageError, OSError."""
     describes: tuple[str, ...] = ()
-    """Extensions of data files that a descriptor of this format may stand beside (cue: bin, img ...)."""
+    """Extensions of data files that a descriptor of this format may stand beside (cue: bin, img ...); empty for none."""
     parts: Callable[[Candidate], Sequence[str]] | None = None
     """The names of the data files that a descriptor names, as written."""
 

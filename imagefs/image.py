@@ -10,7 +10,7 @@ from typing import Any
 from imagefs import limits
 from imagefs.disc import Disc, Track
 from imagefs.errors import DamagedError, ImageError, NotAnImageError, NotFoundError, UsageError, message_of
-from imagefs.formats import Answer, Candidate, Format, Layer, formats, matches
+from imagefs.formats import Answer, Candidate, Format, Layer, State, formats, matches
 from imagefs.lazy import cached_property
 from imagefs.nodes import BootImage, FileSystem, Node
 from imagefs.options import Options
@@ -64,10 +64,11 @@ class Image:
 
     def _open_by_descriptor(self, name: str) -> Reader | Disc | None:
         """The content through a descriptor beside the file (a CUE beside its BIN), None when there is none that works."""
-        stem, _, extension = name.lower().rpartition(".")
-        extensions = {extension}
+        stem, dot, extension = name.lower().rpartition(".")
+        extensions = {extension if dot else ""}
         if any(extension in entry.extensions for entry in formats(Layer.WRAPPER)):
-            extensions.add(stem.rpartition(".")[2])  # disc.bin.ecm beside disc.cue; a .bin may be a wrapper too
+            # disc.bin.ecm beside disc.cue; a .bin may be a wrapper too
+            extensions.add(stem.rpartition(".")[2] if "." in stem else "")
         for entry in formats(Layer.CONTAINER):
             if entry.parts is None or extensions.isdisjoint(entry.describes):
                 continue
@@ -114,8 +115,9 @@ class Image:
         every = (*formats(Layer.WRAPPER), *formats(Layer.CONTAINER))
         meant = [entry for entry in every if candidate.extension in entry.extensions]
         if meant and not any(entry.name == "raw" for entry in meant):
+            titles = " or ".join(entry.title for entry in meant)
             self.warnings.append(
-                f"by its name it is {meant[0].title}, but has no mark of one (is it cut off?); it is read as plain sectors"
+                f"by its name it is {titles}, but has no mark of one (is it cut off?); it is read as plain sectors"
             )
 
     def _open_format(self, entry: Format, candidate: Candidate, options: Options | None = None) -> Any:
@@ -141,11 +143,11 @@ class Image:
 
     @cached_property
     def volumes(self) -> Sequence[Volume]:
-        """The places that may hold a file system, those of the newest session first."""
+        """The places that may hold a file system, those of the newest session first; of a set, those of its first disc."""
         if not isinstance(self.content, Disc):
             return self._parts_of(self.content)
         found = []
-        for session in reversed(self.content.sessions):
+        for session in self.content.sessions if self.content.is_set else reversed(self.content.sessions):
             space = self.content.space_until(session.number)
             for track in session.tracks:
                 if track.is_data and track.length > 0:
@@ -188,8 +190,8 @@ class Image:
 
     @property
     def _shows_all_sessions(self) -> bool:
-        """The areas of a GD-ROM are discs of their own; the sessions of other discs are states of one."""
-        return self.disc is not None and self.disc.medium == "GD-ROM"
+        """The areas of a GD-ROM and the discs of a set are for themselves; the sessions of other discs are states of one."""
+        return self.disc is not None and (self.disc.is_set or self.disc.medium == "GD-ROM")
 
     @property
     def _has_table(self) -> bool:
@@ -254,9 +256,9 @@ class Image:
         """
         shown: list[Shown] = []
         failed: list[ImageError] = []
-        for volume, candidate, entry, state, options in self._newest_states(failed):
-            trees = self._trees(entry, candidate, options, failed)
-            shown[:0] = [Shown(volume.number, filesystem, volume.session, state) for filesystem in trees]
+        for volume, entry, state in self._newest_states(failed):
+            trees = self._trees(entry, state, failed)
+            shown[:0] = [Shown(volume.number, filesystem, volume.session, state.name) for filesystem in trees]
             if max(len(shown), len(failed)) > MOST_MEMBERS:
                 self.warnings.append(f"of more than {MOST_MEMBERS} trees the newest are shown")
                 break
@@ -269,34 +271,32 @@ class Image:
         self.warnings += [line for each in shown for line in each.filesystem.warnings]
         return shown
 
-    def _newest_states(self, failed: list[ImageError]) -> Iterator[tuple[Volume, Candidate, Format, str, Options]]:
+    def _newest_states(self, failed: list[ImageError]) -> Iterator[tuple[Volume, Format, State]]:
         """The states of all volumes, the newest first."""
         for volume in sorted(self._wanted_volumes(), key=lambda volume: (-volume.session, -volume.number)):
             candidate, found = self._probe_volume(volume)
             for entry in reversed(found):
-                for state, options in reversed(self._states(entry, candidate, failed)):
-                    yield volume, candidate, entry, state, options
+                for state in reversed(self._states(entry, candidate, failed)):
+                    yield volume, entry, state
 
-    def _states(self, entry: Format, candidate: Candidate, failed: list[ImageError]) -> Sequence[tuple[str, Options]]:
-        """The names of the states of a volume, and the options that open them."""
-        options = self._volume_options
-        if options.session is not None or entry.states is None:
-            return [("", options)]
+    def _states(self, entry: Format, candidate: Candidate, failed: list[ImageError]) -> Sequence[State]:
+        """The states of a volume; one without a name where it has no others."""
+        only = State("", lambda options: self._open_format(entry, candidate, options))
+        if self._volume_options.session is not None or entry.states is None:
+            return [only]
         try:
-            names = entry.states(candidate)
+            return entry.states(candidate) or [only]
         except ImageError as error:
             failed.append(error)
-            names = []
-        return [(name, replace(options, session=number)) for number, name in enumerate(names, 1)] or [("", options)]
+            return [only]
 
-    def _trees(
-        self, entry: Format, candidate: Candidate, options: Options, failed: list[ImageError]
-    ) -> Iterator[FileSystem]:
+    def _trees(self, entry: Format, state: State, failed: list[ImageError]) -> Iterator[FileSystem]:
         """The trees of one state of a volume that can be opened."""
+        options = self._volume_options
         if options.tree is not None and options.tree not in entry.trees:
             return
         try:
-            first: FileSystem = self._open_format(entry, candidate, options)
+            first: FileSystem = state.open(options)
         except ImageError as error:
             failed.append(error)
             return
@@ -305,7 +305,7 @@ class Image:
             return
         for tree in first.trees:
             try:
-                yield first if tree == first.tree else self._open_format(entry, candidate, replace(options, tree=tree))
+                yield first if tree == first.tree else state.open(replace(options, tree=tree))
             except ImageError as error:
                 failed.append(error)
 
@@ -319,7 +319,7 @@ class Image:
             with contextlib.suppress(ImageError):
                 filesystem: FileSystem = self._open_format(entry, candidate, options)
                 trees += filesystem.trees or ([filesystem.tree] if filesystem.tree else [])
-                states += () if entry.states is None else entry.states(candidate)
+                states += () if entry.states is None else [state.name for state in entry.states(candidate)]
         return sorted(trees, key=lambda tree: RICHNESS.index(tree) if tree in RICHNESS else len(RICHNESS)), states
 
     # --- the tree ---------------------------------------------------------------------------------------------------
@@ -356,7 +356,8 @@ class Image:
             for session, tracks in self._audio().items():
                 audio[session] = AudioFiles(self.disc, tracks, self.options.audio).titled()
         self._refuse_nothing(bool(shown or any(audio.values())))
-        return arrange(shown, audio, extras, self.source.mtime)
+        word = b"disc" if self.disc is not None and self.disc.is_set else b"session"
+        return arrange(shown, audio, extras, self.source.mtime, word)
 
     def _meta_folder(self) -> LazyFolder:
         from imagefs.describe import (
@@ -399,7 +400,9 @@ class Image:
         if self.steps and self.steps[-1].name != "raw":
             return f"it is {self.steps[-1].title}, but no file system that imagefs reads is in it"
         extension = self.path.rpartition(".")[2].lower()
-        partners = [entry.extensions[0] for entry in formats(Layer.CONTAINER) if extension in entry.describes]
+        described = (entry for entry in formats(Layer.CONTAINER) if extension in entry.describes)
+        found = [entry.extensions[0] for entry in described if extension not in entry.extensions]
+        partners = list(dict.fromkeys(found))
         if partners and extension != "iso":
             ends = " or ".join(f".{end}" for end in partners)
             return (

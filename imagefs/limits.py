@@ -9,6 +9,9 @@ NESTING_DEPTH = 4
 DESCRIPTOR_BYTES = 1 << 20
 """A text descriptor (CUE): a disc of 99 tracks with CD-TEXT in every field is below 100 KiB."""
 
+MEDIA_DESCRIPTOR_BYTES = 8 << 20
+"""A packed descriptor (MDX): 99 tracks with 256 files each are below 3 MiB, a disc's position measurements below 1 MiB."""
+
 DESCRIPTOR_TOKENS = 1 << 17
 """Words of a text descriptor (TOC): 99 tracks with CD-TEXT in eight languages and 99 indexes each have fewer than 60,000."""
 
@@ -54,8 +57,26 @@ PATH_TABLE_BYTES = 16 << 20
 RECOVERED_DIRECTORIES = 4096
 """Subdirectories of one damaged directory that are sought by the path table: each costs a read."""
 
+DIRECTORY_EXTENTS = 1 << 15
+"""Extents of one UDF directory: one of DIRECTORY_BYTES in single blocks of 2 KiB."""
+
 DIRECTORY_DEPTH = 1000
 """A path of 4096 bytes cannot be deeper than 2048."""
+
+DIRECTORY_NAMES = 16
+"""Names under which a walk enters one directory. By the book it has one, and some discs give a folder two; where every
+directory of a chain names the next one twice, each level would double the work. So a walk lists, and `extract` copies, at most
+this many times what the image holds."""
+
+ENTRY_BYTES = 16
+"""The shortest entry of a directory (XDVDFS; in ISO 9660 it has 34 bytes, in UDF 40)."""
+
+COPIED_RATIO = 500
+"""How many times its size `extract` copies out of an image: files may share what they hold, and those of a disc with many
+editions of one system come to some ten times the disc."""
+
+COPIED_BYTES = 16 << 30
+"""What it copies out of an image however small: zisofs packs a thousand to one."""
 
 FILE_EXTENTS = 4096
 """Sections of a multi-extent file: 16 TiB at 4 GiB each."""
@@ -87,8 +108,14 @@ BOOT_ENTRIES = 64
 RECOGNITION_SLOTS = 64
 """Structures of a UDF recognition sequence: a bridge disc has about ten."""
 
-DESCRIPTOR_BLOCKS = 4096
-"""Blocks of one UDF volume descriptor sequence; writers reserve 16 to 64."""
+DESCRIPTOR_BLOCKS = 512
+"""Blocks of one UDF volume descriptor sequence, wherever its pointers lead; writers reserve 16 to 64."""
+
+PARTITION_MAPS = 8
+"""Partition maps of a UDF volume: by the book it has one, and one more when that is virtual or has its metadata apart."""
+
+METADATA_EXTENTS = 1 << 14
+"""Extents of a UDF metadata file, which are kept; writers enlarge it by 64 KiB and more at once."""
 
 DESCRIPTOR_JUMPS = 64
 """Volume descriptor pointers that are followed, and file sets."""
@@ -104,6 +131,13 @@ ALLOCATIONS = 1 << 18
 
 VAT_BLOCKS = 600
 """Blocks before the last one in which the virtual allocation table of a UDF disc is sought: run-out, lost ends."""
+
+VAT_EXTENTS = 64
+"""Extents of a virtual allocation table: that of a full CD written in packets of 64 KiB has 22; many places are tried."""
+
+SEARCH_READS = 1 << 15
+"""Reads in which the sessions of a UDF disc without a table of contents, and their former states, have to be found: a session
+takes 50, and some hundreds where much lies between it and the next."""
 
 VAT_PADDING_BYTES = 64 << 20
 """Zeros after the end of a UDF disc that are skipped to find its last block."""
@@ -124,7 +158,7 @@ CACHED_TIMES = 1 << 16
 """Recording times of a volume that are kept converted: about 8 MiB."""
 
 CACHED_ENTRIES = 1 << 16
-"""Entries of directories that a file system keeps parsed for look-ups by name: about 30 MiB."""
+"""Entries of directories that the file systems of a process keep parsed for look-ups by name: about 30 MiB."""
 
 SEARCHED_ENTRIES = 1 << 20
 """Entries that are looked through for what only a walk of the tree can find: a hard link's inode, a boot image's file."""

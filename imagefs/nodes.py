@@ -84,6 +84,7 @@ class FileSystem(ABC):
     reader: Reader  # the volume's bytes; Node.start counts in it
     has_xattrs: bool = False  # whether a node may have extended attributes: False saves a request for every `ls -l`
     warnings: Sequence[str] = ()  # one line each: what was found wrong at open and lived with
+    room: int | None = None  # bytes that all of it lies in, which bounds a walk; None: that cannot be told
 
     @abstractmethod
     def entries(self, directory: Node) -> Sequence[tuple[bytes, Node]]:

@@ -1,6 +1,7 @@
 """What is shown of an image as a whole: sessions, trees, states, and what its name promises."""
 
 import errno
+import importlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagefs.errors import NotAnImageError, NotFoundError, UsageError
+from imagefs.formats import Candidate
 from imagefs.image import Image, open_image
 from imagefs.nodes import FileSystem
 from imagefs.options import Options
@@ -105,10 +107,10 @@ def test_of_too_many_trees_the_newest_are_shown(three: Path, monkeypatch: pytest
     monkeypatch.setattr("imagefs.image.MOST_MEMBERS", 3)
     states: list[object] = []
     trees = Image._trees
-    monkeypatch.setattr(Image, "_trees", lambda *of: (states.append(of[3].session), trees(*of))[1])
+    monkeypatch.setattr(Image, "_trees", lambda *of: (states.append(of[2].name), trees(*of))[1])
     with open_image(str(three), TREE) as image:
         assert (root(image), root(image, "session3")) == (["session2", "session3"], ["rr", "iso"])
-        assert states == [3, 2]  # the oldest is not even opened
+        assert states == ["session3", "session2"]  # the oldest is not even opened
         assert "of more than 3 trees the newest are shown" in image.warnings
 
 
@@ -127,6 +129,26 @@ def test_every_build_of_a_write_once_disc_is_a_folder(tmp_path: Path) -> None:
     track = 'FILE "disc.udf" BINARY\n  TRACK 01 MODE1/2048\n    INDEX 01 00:00:00\n'
     with open_image(str(write_cue(tmp_path, track, {})), TREE) as image:
         assert root(image) == ["build1", "build2"]
+
+
+def test_the_states_of_a_disc_are_searched_once_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, first, block = old_disc(0x0201)
+    path = tmp_path / "disc.udf"
+    path.write_bytes(second_table(first, made, block))
+    searched: list[Candidate] = []
+    module = importlib.import_module("imagefs.filesystems.udf.builds")
+    find = module.session_origins
+
+    def counted(candidate: Candidate) -> list[int]:
+        searched.append(candidate)
+        found: list[int] = find(candidate)
+        return found
+
+    monkeypatch.setattr(module, "session_origins", counted)
+    with open_image(str(path), TREE) as image:
+        assert (root(image), len(searched)) == (["build1", "build2"], 1)
 
 
 # --- sessions of a disc with a table of contents --------------------------------------------------------------------------

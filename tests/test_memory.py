@@ -24,7 +24,7 @@ from imagefs.formats import Candidate, all_formats
 from imagefs.nodes import FileSystem
 from imagefs.options import Options
 from imagefs.readers import BytesReader
-from tests.builders import chd, cso, daa, dax, ecm, iso, isz, udf, xdvdfs
+from tests.builders import chd, cso, daa, dax, ecm, iso, isz, mdx, udf, xdvdfs
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "memory.md").read_text()
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in DOCUMENT.splitlines() if line.startswith("|")]
@@ -99,6 +99,9 @@ IMAGES: dict[str, Callable[[int], bytes]] = {
     "jso": lambda count: cso.jso(bytes(count * 2048)),
     "dax": lambda count: dax.dax(bytes(count * 8192)),
     "daa": lambda count: daa.daa(bytes(count * 2048), chunk_bytes=2048),
+    "mdx": lambda count: (
+        mdx.made([[mdx.Track(1, mdx.MODE1, 2048, 0, bytes(count * 2048), group=1)]], one_file=True).file
+    ),
     "chd": lambda count: chd.chd5(
         numbered(count, 512), chd.whole(numbered(count, 512), 512), [b"zlib"], hunk_bytes=512, unit_bytes=512
     ),

@@ -145,10 +145,8 @@ def _remount(folder: str, words: Sequence[str]) -> None:
 def _check(source: str, folder: str, options: Options) -> None:
     """All that can fail before the mount itself. A dead mount, which a mount would replace, stays."""
     from imagefs.frontends.fuse import mountinfo, session
-    from imagefs.image import open_image
 
-    with open_image(source, options) as image:
-        image.tree.entries(image.tree.root)
+    session.check_image(source, options)
     place = mountinfo.place_of(folder)
     there = mountinfo.mounted_at(place)
     if there is None or there.kind != mountinfo.TYPE or not mountinfo.is_dead(place):

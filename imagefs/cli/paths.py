@@ -1,5 +1,6 @@
 """Paths in an image: finding a node as a shell user writes it, and walking all folders below one."""
 
+import math
 from collections.abc import Callable, Iterator
 
 from imagefs import limits
@@ -8,6 +9,9 @@ from imagefs.nodes import FileSystem, Node
 
 LINK_HOPS = 40
 """Links followed in one path, as in Linux."""
+
+MADE_UP_ENTRIES = 1 << 15
+"""More than the folders hold that are made up: a disc has limits.DISC_TRACKS at most, with three files of each."""
 
 OnError = Callable[[Exception, bytes], None]
 
@@ -55,25 +59,49 @@ def resolve(tree: FileSystem, path: bytes, *, follow: bool) -> Node:
 
 
 class Visit:
-    """One pass over the folders of a tree, each opened once."""
+    """One pass over the folders of a tree.
+
+    A folder with several names is entered under each, up to limits.DIRECTORY_NAMES; and no more entries are listed than
+    make up that many times what the image has room for, since the directories of a hostile one may overlap as well.
+    """
 
     def __init__(self, tree: FileSystem, onerror: OnError) -> None:
         self._tree, self._onerror = tree, onerror
-        self._met: set[int] = set()
+        self._entered: dict[int, list[bytes]] = {}
+        """Inode number -> the paths on which the folder was met"""
+        most = math.inf if tree.room is None else limits.DIRECTORY_NAMES * (tree.room // limits.ENTRY_BYTES)
+        self._left = most + MADE_UP_ENTRIES
+        self._ended = False
 
     def entries(self, path: bytes, folder: Node) -> list[tuple[bytes, Node]] | None:
         """The entries of a folder in a new list. None, and a word to `onerror`, for one that cannot be read, lies too deep,
-        or was met before (a loop, or one folder under many names)."""
+        contains itself, or was met too often; that is told once of each."""
+        known = self._entered.setdefault(folder.ino, [])
+        if self._ended or len(known) > limits.DIRECTORY_NAMES:
+            return None
         try:
-            if folder.ino in self._met:
-                raise DamagedError(None, "this folder is in the image under another name already")
-            if path.count(b"/") >= limits.DIRECTORY_DEPTH:
-                raise DamagedError(None, f"folders lie more than {limits.DIRECTORY_DEPTH} deep")
-            self._met.add(folder.ino)
-            return list(self._tree.entries(folder))
+            self._enter(path, known)
+            found = list(self._tree.entries(folder))
         except (ImageError, OSError) as error:
+            self._left -= error.found if isinstance(error, DamagedError) else 0
             self._onerror(error, path)
             return None
+        self._left -= len(found)
+        return found
+
+    def _enter(self, path: bytes, known: list[bytes]) -> None:
+        """Note one more path of a folder. Raises DamagedError when it must not be entered there."""
+        if self._left < 0:
+            self._ended = True
+            raise DamagedError(None, "the folders of the image overlap; this one and those that follow are left out")
+        if path.count(b"/") >= limits.DIRECTORY_DEPTH:
+            raise DamagedError(None, f"folders lie more than {limits.DIRECTORY_DEPTH} deep")
+        if any(not above or path.startswith(above + b"/") for above in known):
+            raise DamagedError(None, "the directory contains itself")
+        known.append(path)
+        if len(known) > limits.DIRECTORY_NAMES:
+            most = limits.DIRECTORY_NAMES
+            raise DamagedError(None, f"this folder has more than {most} names in the image; it is left out under the others")
 
 
 def walk(

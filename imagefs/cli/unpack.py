@@ -8,10 +8,12 @@ when it is whole, so that there is never half a file under a file's name.
 
 import contextlib
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator
 
+from imagefs import limits
 from imagefs.cli.output import Report
 from imagefs.cli.paths import join, walk
 from imagefs.cli.progress import Progress
@@ -54,6 +56,7 @@ class Unpacker:
         umask = os.umask(0)
         os.umask(umask)
         self._file_mask, self._folder_mask = options.file_mask & ~umask, options.directory_mask & ~umask
+        self._left = math.inf if tree.room is None else max(limits.COPIED_BYTES, limits.COPIED_RATIO * tree.room)
         self._part = b".imagefs-%d.part" % os.getpid()
         self._folders: dict[bytes, Node] = {b"": tree.root} if fresh else {}
         self._links: list[tuple[bytes, bytes, Node]] = []
@@ -131,7 +134,7 @@ class Unpacker:
         return True
 
     def _failed(self, error: Exception, path: bytes) -> None:
-        if isinstance(error, OSError) and error.errno in _HOPELESS:
+        if (isinstance(error, OSError) and error.errno in _HOPELESS) or self._left < 0:
             raise error
         self._progress.clear()
         self._report.fail(error, path)
@@ -209,6 +212,9 @@ class Unpacker:
         hole = False
         for offset, length, hole in pieces(reader, None if sparse else _RUNS_LOOKED_AT):
             if not hole:
+                self._left -= length
+                if self._left < 0:
+                    raise DamagedError(None, "its files come to far more than it can hold; the rest is left out")
                 data = memoryview(reader.exactly(offset, length))
                 while data:
                     done = os.pwrite(descriptor, data, offset)

@@ -16,14 +16,16 @@ A process that serves a mount looks like this:
     keep_capabilities(())
     ... serve ...
 
-It can neither mount nor unmount: another process does that (`frontends.fuse.keeper`).
+It can neither mount nor unmount: another process does that (`frontends.fuse.keeper`). One that only looks into an image and
+writes to its standard output calls `shut_in` instead.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from imagefs.confine import landlock, seccomp
+from imagefs.confine.images import close_inherited, let_in, named_by, places_of
 from imagefs.confine.library import folders, preload, preload_decoders
 from imagefs.confine.privileges import (
     CAP_DAC_READ_SEARCH,
@@ -48,15 +50,20 @@ __all__ = [
     "Confinement",
     "account_of",
     "become",
+    "close_inherited",
     "confine",
     "end_with_parent",
     "forbid_processes",
     "harden",
     "is_let_in",
     "keep_capabilities",
+    "let_in",
+    "named_by",
     "outlive_parent",
+    "places_of",
     "preload",
     "preload_decoders",
+    "shut_in",
 ]
 
 log = logging.getLogger("imagefs")
@@ -103,3 +110,22 @@ def confine(readable: Iterable[str], *, calls: Iterable[str | Rule] = ()) -> Con
         lacking = "Landlock" if not version else "libseccomp"
         log.info("the process that reads images is confined by %s: there is no %s here", confinement, lacking)
     return confinement
+
+
+def shut_in(path: str) -> Callable[[], None]:
+    """Confine this process, for good, to reading the image at `path` and to the descriptors 0 to 2.
+
+    Who was root is nobody afterwards, and can still read what only root may until what this gives is called. Raises OSError.
+    """
+    close_inherited({*named_by(path)})
+    account = let_in(account_of(None), path)
+    out_of_reach = preload(account)
+    become(account, [CAP_DAC_READ_SEARCH])
+    confine(places_of(path))
+
+    def opened() -> None:
+        if out_of_reach:
+            preload_decoders()
+        keep_capabilities(())
+
+    return opened

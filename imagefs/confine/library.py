@@ -22,8 +22,19 @@ PARTS = ("codecs", "disc", "wrappers", "containers", "volumes", "filesystems")
 """The parts of the package whose modules may be imported when an image needs them."""
 LATE = ("traceback", "deflate", "fastcrc.crc16", "fastcrc.crc32")
 """What these import when they need it."""
-DECODERS = ("lz4.block", "lz4.frame", "zstandard", "compression.zstd", "backports.zstd", "miniaudio")
-"""The same, where something is packed: all of these together take longer than a mount."""
+DECODERS = (
+    "lz4.block",
+    "lz4.frame",
+    "zstandard",
+    "compression.zstd",
+    "backports.zstd",
+    "miniaudio",
+    "cryptography.hazmat.primitives.ciphers",
+    "cryptography.hazmat.primitives.ciphers.algorithms",
+    "cryptography.hazmat.decrepit.ciphers.algorithms",
+    "cryptography.hazmat.backends.openssl.backend",
+)
+"""The same, where something is packed or encrypted: all of these together take longer than a mount."""
 CHARSETS = (
     "utf-8-sig",
     "utf-16",

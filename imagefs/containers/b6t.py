@@ -30,8 +30,7 @@ A data block holds sectors of one size (bytes / sectors) from its first LBA on, 
 rest is subchannel, 16 or 96 bytes. One may hold several tracks, and a track may go on over several (pieces of 2 GiB of a
 DVD). Names are of the machine the image was made on: the file of that name beside the descriptor is taken.
 
-Left out: the position measurements (DPM; also in BWA files). BlindWrite 4 has another format, of which too little is known:
-its descriptor (BWT) is refused by name, its sectors (BWI) lie as they are and are read as any others.
+Left out: the position measurements (DPM; also in BWA files). BlindWrite 4 has another format (`imagefs.containers.bwt`).
 There is no specification and no sample that may be passed on; sources: libMirage and Aaru agree on all of it.
 """
 
@@ -50,7 +49,7 @@ from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
 from imagefs.readers import Extent, Reader, RunKind, joined
 
-SIGNATURE, OLD_SIGNATURE = b"BWT5 STREAM SIGN", b"BLINDWRITE TOC FILE"
+SIGNATURE = b"BWT5 STREAM SIGN"
 DISC = struct.Struct("<32xHH12x?13s18xHHHHI12xII")
 LENGTHS = struct.Struct("<5I")
 BLOCK = struct.Struct("<II16xI12xiiI")
@@ -105,8 +104,6 @@ class _Contents(NamedTuple):
 
 
 def probe(candidate: Candidate) -> Match | None:
-    if candidate.head(len(OLD_SIGNATURE)) == OLD_SIGNATURE:
-        return Match(95, "signature of a descriptor of BlindWrite 4")
     return Match(95, "signature of a BlindWrite descriptor") if candidate.head(len(SIGNATURE)) == SIGNATURE else None
 
 
@@ -114,10 +111,9 @@ def probe(candidate: Candidate) -> Match | None:
 
 
 def _contents(candidate: Candidate) -> _Contents:
-    """What the descriptor says. Raises DamagedError, UnsupportedError for BlindWrite 4."""
+    """What the descriptor says. Raises DamagedError."""
     cursor = Cursor(candidate.exactly(0, min(candidate.reader.size, limits.DESCRIPTOR_BYTES)))
-    if cursor.raw(len(SIGNATURE)) != SIGNATURE:
-        raise UnsupportedError("a descriptor of BlindWrite 4; open the .bwi file beside it, whose sectors are plain")
+    cursor.raw(len(SIGNATURE))
     profile, count, has_catalog, catalog, pma, atip, text, on_cd, bca, structures, on_dvd = DISC.unpack(
         cursor.raw(DISC.size)
     )
@@ -127,7 +123,7 @@ def _contents(candidate: Candidate) -> _Contents:
     page, unknown, _, _, _ = cursor.take(LENGTHS)
     for length in (page, unknown, pma, atip):
         cursor.raw(length)
-    packs = cursor.raw(text)[4:]
+    packs = cdtext.packs_in(cursor.raw(text))
     for length in (bca, structures, on_cd if profile in _CD_PROFILES else on_dvd):
         cursor.raw(length)
     blocks = list(_blocks(cursor))
@@ -260,15 +256,14 @@ def _index1(entry: _Entry) -> int:
 
 FORMAT = Format(
     name="b6t",
-    title="a BlindWrite image",
+    title="a BlindWrite 5, 6 or 7 image",
     layer=Layer.CONTAINER,
     probe=probe,
     open=open_b6t,
-    extensions=("b6t", "b5t", "bwt"),
+    extensions=("b6t", "b5t"),
     mime=("application/x-b6t",),
-    magic=((0, SIGNATURE), (0, OLD_SIGNATURE)),
+    magic=((0, SIGNATURE),),
     describes=(*_DATA_EXTENSIONS, *_SPLIT),
     parts=parts,
-    reads="BlindWrite 5 to 7: all track modes, subchannel, sessions, split files, DVD, CD-TEXT",
-    lacks="BlindWrite 4 (its BWI is read as raw sectors)",
+    reads="versions 5 to 7: all track modes, subchannel, sessions, split files, DVD, CD-TEXT",
 )

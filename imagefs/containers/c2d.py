@@ -40,8 +40,6 @@ HEADER = struct.Struct("<32xHH13sxHII4x128s")
 BLOCK = struct.Struct("<4xIIQI12sBBBBBB2x")
 _KINDS = {0: TrackKind.AUDIO, 0xFF: TrackKind.AUDIO, 1: TrackKind.MODE1, 2: TrackKind.MODE2}
 _PRE_EMPHASIS = 2
-_MAX_PACKS_BYTES = 8 * 256 * 18
-"""CD-TEXT of 8 languages."""
 
 
 class _Block(NamedTuple):
@@ -71,7 +69,7 @@ def probe(candidate: Candidate) -> Match | None:
 def open_c2d(candidate: Candidate, options: Options) -> Disc:
     """The disc. Raises DamagedError, UnsupportedError for compressed tracks and other sectors, OSError."""
     length, has_catalog, catalog, count, packs_size, at, name = HEADER.unpack(candidate.exactly(0, HEADER.size))
-    packs = candidate.at(length, min(packs_size, _MAX_PACKS_BYTES))
+    packs = cdtext.packs_in(candidate.at(length, min(packs_size, cdtext.MAX_BYTES)))
     words = cdtext.texts(packs)
     builder = DiscBuilder()
     session = None

@@ -189,7 +189,7 @@ def _about_disc(cursor: _Cursor, builder: DiscBuilder) -> _About:
         cursor.number()
         cursor.string()
         raw, is_valid = _CATALOG.unpack(cursor.raw(_CATALOG.size))
-        packs = cursor.raw(cursor.number())
+        packs = cdtext.packs_in(cursor.raw(cursor.number()))
     except DamagedError as error:
         builder.warn(f"what is said of the disc as a whole is not understood: {error.why}")
         return _About()

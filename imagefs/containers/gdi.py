@@ -22,7 +22,7 @@ from imagefs import limits
 from imagefs.containers._parts import find_named, open_found, read_text
 from imagefs.containers.cue.sheet import decode
 from imagefs.disc import Disc, TrackKind
-from imagefs.disc.build import DiscBuilder, Stored, described_layout, seen_layout
+from imagefs.disc.build import DiscBuilder, Stored, described_layout
 from imagefs.disc.layouts import Layout
 from imagefs.disc.model import HIGH_DENSITY_LBA, MAX_TRACK
 from imagefs.errors import DamagedError
@@ -123,25 +123,19 @@ def open_gdi(candidate: Candidate, options: Options) -> Disc:
             is_high = entry.lba >= HIGH_DENSITY_LBA
             builder.begin_session()
         others = [other.offset for other, same in zip(entries, readers, strict=True) if same is reader]
-        builder.add(entry.number, entry.lba, _stored(entry, reader, others, builder))
+        builder.add(entry.number, entry.lba, _stored(entry, reader, others, builder), line=entry.line)
     return Disc(builder.sessions, medium="GD-ROM", warnings=tuple(builder.warnings))
 
 
 def _stored(entry: _Entry, reader: Reader, offsets: Sequence[int], builder: DiscBuilder) -> Stored:
     """All whole sectors up to the next track in the same file; `offsets` are those of the tracks in it."""
-    layout = seen_layout(entry.layout, reader, entry.offset)
-    if layout.sector_bytes != entry.layout.sector_bytes:
-        builder.warn(
-            f"line {entry.line}: track {entry.number} is {layout.mode} by its sectors, not {entry.layout.mode}"
-        )
-    else:
-        layout = entry.layout
+    layout = builder.seen(entry.number, entry.layout, reader, entry.offset, line=entry.line)
     end = min((offset for offset in offsets if offset > entry.offset), default=reader.size)
     count, rest = divmod(max(0, end - entry.offset), layout.sector_bytes)
     if rest:
-        builder.warn(f"line {entry.line}: track {entry.number} does not end with a whole sector; the rest is left out")
+        builder.warn(f"track {entry.number} does not end with a whole sector; the rest is left out", entry.line)
     if not count and reader.size:
-        builder.warn(f"line {entry.line}: track {entry.number} lies past the end of {entry.name!r} and is empty")
+        builder.warn(f"track {entry.number} lies past the end of {entry.name!r} and is empty", entry.line)
     return Stored(reader, layout, entry.offset, count)
 
 

@@ -33,15 +33,15 @@ There is no specification; sources: libMirage, Aaru and libcdio agree on all of 
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from imagefs import limits
-from imagefs.disc import Disc, Session, Track, TrackKind, cdtext
-from imagefs.disc.address import first_lba
+from imagefs.disc import Disc, TrackKind, cdtext
+from imagefs.disc.build import DiscBuilder, Stored, described_layout
 from imagefs.disc.chunks import BIG_ENDIAN, Chunk, chunks
 from imagefs.disc.layouts import layout_of
-from imagefs.disc.model import FIRST_GAP, FRAMES_PER_SECOND, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, MAX_TRACK, texts_in
+from imagefs.disc.model import FIRST_GAP, FRAMES_PER_SECOND, LATER_GAP, LEAD_IN_LBA, MAX_SESSION, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -49,7 +49,7 @@ from imagefs.readers import Reader, slice_of
 
 _FOOTERS = ((b"NER5", struct.Struct(">4sQ")), (b"NERO", struct.Struct(">4sI")))
 _KNOWN = frozenset((b"CUES", b"CUEX", b"DAOI", b"DAOX", b"ETNF", b"ETN2", b"TINF", b"SINF", b"CDTX", b"MTYP", b"TOCT"))
-_FOOTER_SEARCHED = 4096
+_FOOTER_SEARCHED = 2 * 2448
 """MagicISO's footers lie within the last two sectors."""
 
 _DAO_HEADER = struct.Struct(">4x13sx2xBB")
@@ -57,6 +57,7 @@ _DAO_TRACKS = {b"DAOI": struct.Struct(">12sHBxHIII"), b"DAOX": struct.Struct(">1
 _TAO_TRACKS = {b"ETNF": struct.Struct(">III I4x"), b"ETN2": struct.Struct(">QQI I8x"), b"TINF": struct.Struct(">III")}
 _CUEX_ENTRY, _CUES_ENTRY = struct.Struct(">BBBxi"), struct.Struct(">BBBxx3s")
 _U32 = struct.Struct(">I")
+_FLAGS = ((1, "PRE"), (2, "DCP"), (8, "4CH"))
 _MODES = {
     # mode: (kind, stored bytes)
     0x00: (TrackKind.MODE1, 2048),
@@ -70,6 +71,7 @@ _MODES = {
     0x10: (TrackKind.AUDIO, 2448),
     0x11: (TrackKind.MODE2, 2448),
 }
+_LAYOUTS = {mode: layout for mode, stored in _MODES.items() if (layout := layout_of(*stored))}
 _MEDIA = (
     # (bits of MTYP, medium)
     (0x0000_0401, "CD"),
@@ -131,16 +133,15 @@ class _Contents:
     written: list[tuple[bytes, bytes]] = field(default_factory=list)  # (identifier, content) of DAOx, ETNx
     packs: bytes = b""
     medium: str = "CD"
-    warnings: list[str] = field(default_factory=list)
 
 
-def _contents(reader: Reader, footer: _Footer) -> _Contents:
+def _contents(reader: Reader, footer: _Footer, builder: DiscBuilder) -> _Contents:
     contents = _Contents()
     for chunk in chunks(reader, footer.first, footer.end, BIG_ENDIAN):
         if chunk.name == b"END!":
             break
         if not chunk.is_whole:
-            contents.warnings.append(f"the chunk {chunk.name!r} at byte {chunk.offset} is cut short")
+            builder.warn(f"the chunk {chunk.name!r} at byte {chunk.offset} is cut short")
             break
         if max(len(contents.tables), len(contents.written)) >= MAX_SESSION:
             raise DamagedError(chunk.offset, f"more than {MAX_SESSION} sessions")
@@ -149,7 +150,7 @@ def _contents(reader: Reader, footer: _Footer) -> _Contents:
         elif chunk.name in _DAO_TRACKS or chunk.name in _TAO_TRACKS:
             contents.written.append((chunk.name, _content(reader, chunk)))
         elif chunk.name == b"CDTX":
-            contents.packs = _content(reader, chunk)
+            contents.packs = cdtext.packs_in(_content(reader, chunk))
         elif chunk.name == b"MTYP" and chunk.size >= _U32.size:
             (bits,) = _U32.unpack(reader.exactly(chunk.offset, _U32.size))
             contents.medium = next((medium for mask, medium in _MEDIA if bits & mask), "CD")
@@ -221,106 +222,75 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0")[0].decode("ascii", "replace").strip()
 
 
-_FLAGS = ((1, "PRE"), (2, "DCP"), (8, "4CH"))
+class _Tracks:
+    """Makes the sessions' tracks of what the chunks say of them; addresses run on from track to track."""
 
-
-def _told(track: Track, table: _Table, number: int) -> Track:
-    """The track with the flags and the later indexes that the table of contents has for it."""
-    flags = tuple(flag for bit, flag in _FLAGS if table.controls.get(number, 0) & bit)
-    index1 = table.places.get((number, 1), 0)
-    later = sorted((index, lba) for (other, index), lba in table.places.items() if other == number and index > 1)
-    return replace(track, flags=flags, indexes=tuple(track.start + lba - index1 for _, lba in later))
-
-
-class _Builder:
-    """Sessions and tracks from the chunks; addresses run on from track to track."""
-
-    def __init__(self, reader: Reader, footer: _Footer, contents: _Contents) -> None:
-        self.reader, self.footer, self.contents = reader, footer, contents
-        self.texts = cdtext.texts(contents.packs)
-        self.sessions: list[Session] = []
+    def __init__(self, builder: DiscBuilder, data: Reader, packs: bytes) -> None:
+        self.builder = builder
+        self.data = data  # what lies before the chunks
+        self.words = cdtext.texts(packs)
         self.number = 1  # of the next track
         self.end = 0  # LBA where the last track ends
         self.plain_sum = 0  # the same if there were no gaps at all
-        self.data_end = 0
 
     def add_session(self, name: bytes, data: bytes, table: _Table) -> None:
         is_dao = name in _DAO_TRACKS
         written = _disc_at_once(name, data, table) if is_dao else _track_at_once(name, data, self.number)
-        tracks: list[Track] = []
-        for entry in written:
-            # A number that comes again would hide the track that had it first.
-            number = max(entry.number, self.number)
-            if number > MAX_TRACK:
-                raise DamagedError(self.footer.first, f"track {number}: a disc has at most {MAX_TRACK}")
-            track = self._track(entry._replace(number=number))
-            track = replace(track, start=self._start(track, entry.lba, is_first=not tracks, is_dao=is_dao))
-            track = self._checked(_told(track, table, entry.number))
-            tracks.append(track)
-            self.number = track.number + 1
-            self.end = track.start + track.length
-            self.plain_sum += track.length
-        if tracks:
-            self.sessions.append(Session(len(self.sessions) + 1, tracks))
+        before = len(self.builder.sessions)
+        self.builder.begin_session()
+        for place, entry in enumerate(written):
+            self._add(entry, table, sessions_before=None if place else before, is_dao=is_dao)
 
-    def _track(self, entry: _Written) -> Track:
-        """The track at LBA 0."""
-        if entry.mode not in _MODES:
-            raise UnsupportedError(f"track {entry.number} of an NRG image in mode {entry.mode:#x}")
-        kind, sector_bytes = _MODES[entry.mode]
-        layout = layout_of(kind, entry.sector_bytes) or layout_of(kind, sector_bytes)
-        if layout is None:
-            raise UnsupportedError(
-                f"track {entry.number} of an NRG image in {kind.value} sectors of {sector_bytes} bytes"
-            )
-        end = min(entry.end, self.footer.first)
-        if end < entry.end:
-            self._warn(f"track {entry.number} runs into the chunks and is cut there")
-        begin = min(entry.pregap, entry.start)
-        if not begin <= entry.start <= entry.end:
-            raise DamagedError(self.footer.first, f"track {entry.number} ends before it begins")
-        size = layout.sector_bytes
-        count, pregap = max(0, end - begin) // size, (entry.start - begin) // size
-        pregap = min(pregap, count)
-        return Track(
-            number=entry.number,
-            kind=kind,
-            sector_bytes=size,
-            start=0,
-            length=count - pregap,
-            stored=slice_of(self.reader, begin, count * size) if count else slice_of(self.reader, 0, 0),
-            user_offset=layout.user_offset,
-            pregap=pregap,
-            pregap_stored=pregap,
+    def _add(self, entry: _Written, table: _Table, *, sessions_before: int | None, is_dao: bool) -> None:
+        stored = self._stored(entry)
+        told = self._told_start(entry, is_dao=is_dao)
+        start = self._expected_start(stored, sessions_before, is_dao=is_dao) if told is None else told
+        index1 = table.places.get((entry.number, 1), 0)
+        later = sorted((index, lba) for (number, index), lba in table.places.items() if number == entry.number)
+        track = self.builder.add(
+            entry.number,
+            start,
+            stored,
+            is_told=told is not None,
+            flags=tuple(flag for bit, flag in _FLAGS if table.controls.get(entry.number, 0) & bit),
             isrc=entry.isrc,
-            **texts_in(self.texts.get(entry.number, {})),
+            words=self.words.get(max(entry.number, self.number)),
+            indexes=tuple(start + lba - index1 for index, lba in later if index > 1),
         )
+        self.number = track.number + 1
+        self.end = track.start + track.length
+        self.plain_sum += track.length
 
-    def _start(self, track: Track, told: int | None, *, is_first: bool, is_dao: bool) -> int:
-        """LBA of index 1. A track-at-once address that is a plain sum of lengths leaves out the gaps."""
-        is_sum = told is None or (not is_dao and told == self.plain_sum)
-        if told is not None and not is_sum:
-            return told
-        if is_first and self.sessions:
-            return self.end + (FIRST_GAP if len(self.sessions) == 1 else LATER_GAP)
-        if is_first:
-            return 0 if track.pregap_stored in (0, LEAD_IN_LBA) else track.pregap_stored - LEAD_IN_LBA
-        return self.end + (track.pregap_stored if is_dao else LEAD_IN_LBA)
+    def _stored(self, entry: _Written) -> Stored:
+        """The track's sectors. Raises DamagedError, UnsupportedError for a mode that is not known."""
+        if entry.mode not in _LAYOUTS:
+            raise UnsupportedError(f"track {entry.number} of an NRG image in mode {entry.mode:#x}")
+        usual = _LAYOUTS[entry.mode]
+        layout = described_layout(usual.kind, entry.sector_bytes) or usual
+        begin, end = min(entry.pregap, entry.start), min(entry.end, self.data.size)
+        if entry.start > entry.end:
+            raise DamagedError(self.data.size, f"track {entry.number} ends before it begins")
+        if end < entry.end:
+            self.builder.warn(f"track {entry.number} runs into the chunks and is cut there")
+        size = layout.sector_bytes
+        return Stored(self.data, layout, begin, max(0, end - begin) // size, (entry.start - begin) // size)
 
-    def _checked(self, track: Track) -> Track:
-        """Where the track's own volume says that it is, if that is free."""
-        if not track.is_data:
-            return track
-        told = first_lba(track.user, [track.start])
-        if told is not None and told != track.start and told >= self.data_end:
-            self._warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}")
-            track = replace(track, start=told, indexes=tuple(lba + told - track.start for lba in track.indexes))
-        self.data_end = max(self.data_end, track.start + track.length)
-        return track
+    def _told_start(self, entry: _Written, *, is_dao: bool) -> int | None:
+        """LBA of index 1 as it is told. A track-at-once one that is a plain sum of lengths, without the gaps, is none."""
+        if entry.lba is None or (not is_dao and entry.lba == self.plain_sum):
+            return None
+        if abs(entry.lba) > limits.DISC_SECTORS:
+            self.builder.warn(f"track {entry.number} cannot begin at LBA {entry.lba}")
+            return None
+        return entry.lba
 
-    def _warn(self, text: str) -> None:
-        if len(self.contents.warnings) < limits.WARNINGS:
-            self.contents.warnings.append(text)
+    def _expected_start(self, stored: Stored, sessions_before: int | None, *, is_dao: bool) -> int:
+        """LBA of index 1 where it is not told. `sessions_before` is None for a track that begins no session."""
+        if sessions_before:
+            return self.end + (FIRST_GAP if sessions_before == 1 else LATER_GAP)
+        if sessions_before == 0:
+            return max(0, stored.pregap - LEAD_IN_LBA)
+        return self.end + (stored.pregap if is_dao else LEAD_IN_LBA)
 
 
 def open_nrg(candidate: Candidate, options: Options) -> Disc:
@@ -328,18 +298,19 @@ def open_nrg(candidate: Candidate, options: Options) -> Disc:
     footer = _footer(candidate)
     if footer is None or footer.first >= footer.end:
         raise DamagedError(candidate.reader.size, "the footer of a Nero image points past the end of the file")
-    contents = _contents(candidate.reader, footer)
-    builder = _Builder(candidate.reader, footer, contents)
+    builder = DiscBuilder()
+    contents = _contents(candidate.reader, footer, builder)
+    tracks = _Tracks(builder, slice_of(candidate.reader, 0, footer.first), contents.packs)
     for number, (name, data) in enumerate(contents.written):
-        builder.add_session(name, data, contents.tables[number] if number < len(contents.tables) else _Table({}, {}))
+        tracks.add_session(name, data, contents.tables[number] if number < len(contents.tables) else _Table({}, {}))
     if not builder.sessions:
         raise DamagedError(footer.first, "a Nero image whose chunks describe no track")
     return Disc(
         builder.sessions,
         catalog=_catalog(contents),
-        **texts_in(builder.texts.get(0, {})),
+        **texts_in(tracks.words.get(0, {})),
         medium=contents.medium,
-        warnings=tuple(contents.warnings),
+        warnings=tuple(builder.warnings),
         cdtext=contents.packs,
     )
 

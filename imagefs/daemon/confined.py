@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagefs.confine import account_of
+from imagefs.confine import account_of, close_inherited, let_in, places_of
 from imagefs.daemon.config import Config
 from imagefs.daemon.places import Listener
 from imagefs.daemon.starting import begin_to_listen, listen_or_warn, prepare_root, source_of
@@ -29,7 +29,7 @@ from imagefs.errors import ConfinedError
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.keeper import Keeper, Line, WorkerEnded, ending_signals
 from imagefs.frontends.fuse.notify import notify, speak_through, watchdog_seconds
-from imagefs.frontends.fuse.separate import close_inherited, feed_watchdog, let_in, places_of
+from imagefs.frontends.fuse.separate import feed_watchdog
 from imagefs.frontends.fuse.session import prepared, remove_folder
 from imagefs.limits import NAME_BYTES
 

@@ -6,9 +6,10 @@ they were before was one; of a numbered split the first part is, under the same 
 files are none: programs write under such names what they rename when it is whole.
 
 A data file belongs to a descriptor beside it (CUE, CCD, MDS ...) when it has the descriptor's name with an extension that
-such descriptors stand beside (`x.cue`: `x.bin`, `x.bin.ecm`), or that name and a track's number (`x (Track 2).bin`,
-`x-flat.vmdk`), or is nothing but a track's number (`track03.raw`) and only one descriptor can mean it. Of two descriptors of
-one data file the first by the order of the formats counts, which is also the one that opening the data file takes.
+such descriptors stand beside (`x.cue`: `x.bin`, `x.bin.ecm`; `x.toc`: `x`; `x.bin.toc`: `x.bin`), or that name and a
+track's number (`x (Track 2).bin`, `x-flat.vmdk`), or is nothing but a track's number (`track03.raw`) and only one descriptor
+can mean it. Of two descriptors of one data file the first by the order of the formats counts, which is also the one that
+opening the data file takes.
 
 The folder is called after the file without its extensions, as `imagefs mount` calls it: people look for `Game`, not for
 `Game.cue`. Of several with one name the later ones get ` (2)`, ` (3)` ...
@@ -158,7 +159,8 @@ def _claims(heads: Iterable[str]) -> dict[str, str]:
     for name in heads:
         if name not in leaders:
             parsed = parse(name)
-            found = [each for each in _candidates(parsed, by_stem) if parsed.extension in each[2].describes]
+            beside = [*_candidates(parsed, by_stem), *by_stem.get(name.casefold(), ())]
+            found = [each for each in beside if parsed.extension in each[2].describes]
             if not found and _TRACK_ALONE.fullmatch(parsed.stem):
                 found = [each for each in ranked if parsed.extension in each[2].describes]
                 found = found if len(found) == 1 else []

@@ -21,7 +21,8 @@ from imagefs.readers import Reader, slice_of
 class Stored(NamedTuple):
     """`sectors` of `layout` from byte `offset` of `reader`, of which the first `pregap` lie before index 1.
 
-    `subchannel` has 96 bytes for each of them, where it lies apart from the sectors.
+    `subchannel` has 96 bytes for each of them, where it lies apart from the sectors. Samples may be `big_endian`. Sectors
+    that are `is_decoded` come out of an audio file: no data are looked for in them, since that would decode them.
     """
 
     reader: Reader
@@ -30,6 +31,8 @@ class Stored(NamedTuple):
     sectors: int
     pregap: int = 0
     subchannel: Reader | None = None
+    big_endian: bool = False
+    is_decoded: bool = False
 
 
 def layout_with_subchannel(kind: TrackKind, sector_bytes: int) -> Layout | None:
@@ -64,10 +67,13 @@ def _peek(reader: Reader, begin: int) -> Peek:
 
 
 class DiscBuilder:
-    """Takes the tracks in the order of the disc; `warnings` collects what was put right."""
+    """Takes the tracks in the order of the disc; `warnings` collects what was put right.
 
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
+    Warnings of a track begin with the `line` of the descriptor that it comes from, where there is one.
+    """
+
+    def __init__(self, warnings: list[str] | None = None) -> None:
+        self.warnings: list[str] = [] if warnings is None else warnings
         self._sessions: list[list[Track]] = []
         self._number = 0
         self._data_end = 0
@@ -78,9 +84,9 @@ class DiscBuilder:
         """Those that have tracks, counted from 1."""
         return [Session(number, tracks) for number, tracks in enumerate(filter(None, self._sessions), 1)]
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, line: int | None = None) -> None:
         if len(self.warnings) < limits.WARNINGS:
-            self.warnings.append(text)
+            self.warnings.append(text if line is None else f"line {line}: {text}")
 
     def begin_session(self) -> None:
         self._sessions.append([])
@@ -91,19 +97,22 @@ class DiscBuilder:
         start: int,
         stored: Stored,
         *,
-        pregap: int | None = None,
+        is_told: bool = True,
+        pregap: int = 0,
         flags: tuple[str, ...] = (),
         isrc: str = "",
         words: Mapping[str, str] | None = None,
         indexes: tuple[int, ...] = (),
+        line: int | None = None,
     ) -> Track:
-        """A track of the session that was begun last; the LBA `start` is that of index 1.
+        """A track of the session that was begun last; the LBA `start` is that of index 1, `indexes` are those of later ones.
 
-        `pregap` are all sectors before it, stored or not; `words` are its texts (`texts_in`). Raises DamagedError for more
-        tracks than a disc can have, UnsupportedError for scrambled sectors.
+        A `start` that is not told but a guess may be corrected without a warning. `pregap` are all sectors before it,
+        stored or not; `words` are its texts (`texts_in`). Raises DamagedError for more tracks than a disc can have,
+        UnsupportedError for scrambled sectors.
         """
-        number = self._next_number(number)
-        stored = self._checked(number, stored)
+        number = self._next_number(number, line)
+        stored = self._checked(number, stored, line)
         layout = stored.layout
         track = Track(
             number=number,
@@ -113,8 +122,9 @@ class DiscBuilder:
             length=stored.sectors - stored.pregap,
             stored=slice_of(stored.reader, stored.offset, stored.sectors * layout.sector_bytes),
             user_offset=layout.user_offset,
-            pregap=max(stored.pregap, pregap or 0),
+            pregap=max(stored.pregap, min(pregap, limits.DISC_SECTORS)),
             pregap_stored=stored.pregap,
+            big_endian=stored.big_endian,
             flags=flags,
             isrc=isrc,
             **texts_in(words or {}),
@@ -122,59 +132,78 @@ class DiscBuilder:
             apart=stored.subchannel,
         )
         if track.is_data:
-            track = self._placed(track)
+            track = self._placed(track, is_told, line)
             self._data_end = max(self._data_end, track.start + track.length)
         self._sessions[-1].append(track)
         return track
 
-    def _next_number(self, number: int) -> int:
+    def seen(
+        self,
+        number: int,
+        told: Layout,
+        reader: Reader,
+        offset: int,
+        *,
+        may_resize: bool = True,
+        line: int | None = None,
+    ) -> Layout:
+        """`seen_layout`, with a warning. Unless it may resize, sectors of another size do not contradict `told`."""
+        layout = seen_layout(told, reader, offset)
+        if layout == told or (layout.sector_bytes != told.sector_bytes and not may_resize):
+            return told
+        self.warn(f"track {number} is {layout.mode} by its sectors, not {told.mode}", line)
+        return layout
+
+    def _next_number(self, number: int, line: int | None) -> int:
         """A number that comes again would hide the track that had it first."""
         if number <= self._number:
-            self.warn(f"track {number} after track {self._number} is taken as {self._number + 1}")
+            self.warn(f"track {number} after track {self._number} is taken as {self._number + 1}", line)
             number = self._number + 1
         if number > MAX_TRACK:
             raise DamagedError(None, f"track {number}: a disc has at most {MAX_TRACK}")
         self._number = number
         return number
 
-    def _checked(self, number: int, stored: Stored) -> Stored:
+    def _checked(self, number: int, stored: Stored, line: int | None) -> Stored:
         """With a count that is possible, and the layout that the sectors have."""
-        reader, layout, offset, count, pregap, subchannel = stored
-        size = layout.sector_bytes
-        offset = min(offset, reader.size)  # one of 64 bits may be more than a file can have
-        there = max(0, reader.size - offset) // size
+        reader, layout, size = stored.reader, stored.layout, stored.layout.sector_bytes
+        offset = min(stored.offset, reader.size)  # one of 64 bits may be more than a file can have
+        count, there = stored.sectors, max(0, reader.size - offset) // size
         if not 0 <= count <= max(there, limits.DISC_SECTORS):
             kept = 0 if count < 0 else there
-            self.warn(f"track {number} cannot have {count} sectors; it has {kept}")
+            self.warn(f"track {number} cannot have {count} sectors; it has {kept}", line)
             count = kept
         elif count > there:
-            self.warn(f"the last {count - there} of the {count} sectors of track {number} are not in the file")
-        pregap = max(0, min(pregap, count))
-        begin = offset + pregap * size
-        seen = seen_layout(layout, reader, begin)
-        if seen != layout and seen.sector_bytes == size and count > pregap:
-            self.warn(f"track {number} is {seen.mode} by its sectors, not {layout.mode}")
-            layout = seen
-        if layout.kind is not TrackKind.AUDIO and is_scrambled(Candidate(reader).at(begin, 16)):
-            raise UnsupportedError(f"scrambled sectors in track {number}; dump the disc descrambled")
-        return Stored(reader, layout, offset, count, pregap, subchannel)
+            self.warn(f"the last {count - there} of the {count} sectors of track {number} are not in the file", line)
+        pregap = max(0, min(stored.pregap, count))
+        if not stored.is_decoded:
+            begin = offset + pregap * size
+            if count > pregap:
+                layout = self.seen(number, layout, reader, begin, may_resize=False, line=line)
+            if layout.kind is not TrackKind.AUDIO and is_scrambled(Candidate(reader).at(begin, 16)):
+                raise UnsupportedError(f"scrambled sectors in track {number}; dump the disc descrambled")
+        return stored._replace(layout=layout, offset=offset, sectors=count, pregap=pregap)
 
-    def _placed(self, track: Track) -> Track:
+    def _placed(self, track: Track, is_told: bool, line: int | None) -> Track:
         """The data track where its own volume says it is, as long as that is free."""
         header = header_lba(Candidate(track.stored).at(track.pregap_stored * track.sector_bytes, 16))
         told = first_lba(track.user, [track.start] if header is None else [track.start, header])
         if told is None or told == track.start:
             return track
+        indexes = tuple(lba + told - track.start for lba in track.indexes)
         if told < 0 and not self._data_end:  # the pregap is stored, and the descriptor does not say so
             pregap = min(-told, track.length)
-            track = replace(
+            self.warn(f"track {track.number} begins with {pregap} sectors of pregap by its volume", line)
+            return replace(
                 track,
+                start=0,
                 length=track.length - pregap,
                 pregap=track.pregap + pregap,
                 pregap_stored=track.pregap_stored + pregap,
+                indexes=indexes,
             )
-            told = 0
-        elif told < self._data_end:
+        if told < self._data_end:
             return track
-        self.warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}")
-        return replace(track, start=told, indexes=tuple(lba + told - track.start for lba in track.indexes))
+        if is_told:
+            self.warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}", line)
+        return replace(track, start=told, indexes=indexes)

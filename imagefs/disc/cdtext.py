@@ -1,4 +1,4 @@
-"""CD-TEXT packs: titles, performers and songwriters as the lead-in holds them, and as NRG and .cdt files keep them.
+"""CD-TEXT packs: titles, performers and songwriters as the lead-in holds them, and as images and .cdt files keep them.
 
 pack, 18 bytes
 offset  size  field
@@ -10,7 +10,8 @@ offset  size  field
 16      2     CRC-16/GENIBUS (x^16+x^12+x^5+1, start 0, inverted), big-endian, over bytes 0-15; 0 in some files
 
 The first pack of type 0x8F holds the character set in its first byte of text: 0 ISO 8859-1, 1 ASCII, 0x80 Shift-JIS.
-Only the first block (language) is read. Source: MMC-3 annex J; Sony/Philips CD-TEXT.
+Only the first block (language) is read. Before the packs there may be what a drive answers before them: u16 bytes that
+follow, u16 0. Source: MMC-3 annex J; Sony/Philips CD-TEXT.
 """
 
 import struct
@@ -19,6 +20,9 @@ from collections.abc import Iterator
 from imagefs.disc.model import MAX_TRACK, TEXTS
 
 _PACK = struct.Struct(">BBBB12sH")
+_HEADER_BYTES = 4
+MAX_BYTES = _HEADER_BYTES + 8 * 256 * _PACK.size
+"""8 languages of 256 packs each, which are numbered in one byte."""
 _TITLE, _SIZES = 0x80, 0x8F
 _FIELDS = dict(enumerate(TEXTS, _TITLE))
 _CHARSETS = {0: "latin-1", 1: "ascii", 0x80: "cp932"}
@@ -57,9 +61,10 @@ def texts(packs: bytes) -> dict[int, dict[str, str]]:
 
 
 def packs_in(data: bytes) -> bytes:
-    """The packs of a .cdt file, which may begin with the lead-in's header of four bytes; bytes behind them are left out."""
-    begin = len(data) % _PACK.size if len(data) % _PACK.size == 4 else 0
-    return data[begin : begin + (len(data) - begin) // _PACK.size * _PACK.size]
+    """The packs alone of what an image or a .cdt file has: without a drive's header, and what is no whole pack."""
+    is_headed = data[:1] != b"" and data[0] < _TITLE and data[_HEADER_BYTES : _HEADER_BYTES + 1] >= bytes([_TITLE])
+    data = data[_HEADER_BYTES if is_headed else 0 : MAX_BYTES]
+    return data[: len(data) // _PACK.size * _PACK.size]
 
 
 def with_checksum(pack: bytes) -> bytes:

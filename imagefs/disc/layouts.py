@@ -107,17 +107,18 @@ def is_scrambled(header: bytes) -> bool:
     if not header.startswith(SYNC) or len(header) < 16:
         return False
     plain = bytes(byte ^ key for byte, key in zip(header[12:16], b"\x01\x80\x00\x60", strict=True))
-    return plain[3] in (0, 1, 2) and _lba_of(plain) is not None
+    return plain[3] in (0, 1, 2) and lba_of_msf(plain) is not None
 
 
 def header_lba(stored: bytes) -> int | None:
     """The address in the header of a raw sector, None when it has no valid one."""
-    return _lba_of(stored[12:16]) if stored.startswith(SYNC) and len(stored) >= 16 else None
+    return lba_of_msf(stored[12:16]) if stored.startswith(SYNC) and len(stored) >= 16 else None
 
 
-def _lba_of(header: bytes) -> int | None:
-    minute, second, frame = (10 * (byte >> 4) + (byte & 15) for byte in header[:3])
-    if any(byte & 15 > 9 or byte > 0x99 for byte in header[:3]) or second > 59 or frame > 74:
+def lba_of_msf(msf: bytes) -> int | None:
+    """The LBA of an address in minutes, seconds and frames (BCD, the first three bytes), None when it is none."""
+    minute, second, frame = (10 * (byte >> 4) + (byte & 15) for byte in msf[:3])
+    if any(byte & 15 > 9 or byte > 0x99 for byte in msf[:3]) or second > 59 or frame > 74:
         return None
     lba = (minute * 60 + second) * FRAMES_PER_SECOND + frame - LEAD_IN_LBA
     return lba if minute < 90 else lba - 450_000  # from 90:00:00 on: the lead-in, before LBA -150

@@ -173,6 +173,8 @@ class Disc:
     warnings: Sequence[str] = field(default=())
     cdtext: bytes = b""
     """CD-TEXT as packs of 18 bytes, where the image has them."""
+    is_set: bool = False
+    """Its sessions are several discs, and the addresses of each begin anew."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -184,7 +186,11 @@ class Disc:
         return [track for session in self.sessions for track in session.tracks]
 
     def space_until(self, session: int) -> Reader:
-        """`space` as it was when that session had been closed: without what later ones added."""
+        """`space` as it was when that session had been closed: without what later ones added; of a set, that disc's."""
+        if self.is_set:
+            return replace(
+                self, sessions=[each for each in self.sessions if each.number == session], is_set=False
+            ).space
         tracks = [track for each in self.sessions if each.number <= session for track in each.tracks if track.is_data]
         end = max((track.start + track.length for track in tracks), default=0) * DATA_BYTES
         return slice_of(self.space, 0, min(end, self.space.size))

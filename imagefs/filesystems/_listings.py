@@ -1,9 +1,12 @@
 """Directories that are read whole: listed and looked into from what was read, the last few of them kept."""
 
+import itertools
 import threading
+import weakref
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from typing import ClassVar
 
 from imagefs import limits
 from imagefs.errors import DamagedError
@@ -11,6 +14,8 @@ from imagefs.lazy import cached_property
 from imagefs.nodes import FileSystem, Node
 
 KEPT_LISTINGS = 64
+_LARGEST_NUMBER = 9_999_999
+"""More entries no directory has (limits.DIRECTORY_BYTES)."""
 LARGE_ENTRIES = 1024
 """A listing of more entries is let go once it was listed: whoever asked for it keeps it himself."""
 
@@ -35,31 +40,52 @@ class Listing:
 
 
 class Listings:
-    """The last few directories in which names were looked up. Safe for many threads; nothing is read under the lock."""
+    """The last few directories of a file system in which names were looked up.
+
+    All file systems of a process share what they may keep: one image may have a hundred. Safe for many threads; nothing is
+    read under the lock.
+    """
+
+    _all: ClassVar["weakref.WeakSet[Listings]"] = weakref.WeakSet()
+    _lock: ClassVar = threading.Lock()
+    _clock: ClassVar = itertools.count()
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Listing] = OrderedDict()
-        self._lock = threading.Lock()
+        self._entries = self._used = 0
+        with self._lock:
+            self._all.add(self)
 
     def get(self, key: Hashable, read: Callable[[], Listing], *, keep: bool) -> Listing:
         """The listing of a directory, read when it is not kept; `keep` keeps it from now on. Raises what `read` does."""
         with self._lock:
             listing = self._kept.get(key)
             if listing is not None:
+                self._used = next(self._clock)
                 self._kept.move_to_end(key)
                 if not keep and len(listing.entries) > LARGE_ENTRIES:
-                    del self._kept[key]
+                    self._drop(key)
                 return listing
         listing = read()
         if keep and len(listing.entries) <= limits.CACHED_ENTRIES:
             with self._lock:
-                self._kept[key] = listing
-                while len(self._kept) > KEPT_LISTINGS or self._entries() > limits.CACHED_ENTRIES:
-                    self._kept.popitem(last=False)
+                self._put(key, listing)
         return listing
 
-    def _entries(self) -> int:
-        return sum(len(listing.entries) for listing in self._kept.values())
+    def _put(self, key: Hashable, listing: Listing) -> None:
+        if key in self._kept:
+            self._drop(key)
+        self._kept[key] = listing
+        self._entries += len(listing.entries)
+        self._used = next(self._clock)
+        if len(self._kept) > KEPT_LISTINGS:
+            self._drop(next(iter(self._kept)))
+        while sum(each._entries for each in self._all) > limits.CACHED_ENTRIES:
+            idlest = min((each for each in self._all if each._entries), key=lambda each: each._used)
+            idlest._drop(next(iter(idlest._kept)))
+
+    def _drop(self, key: Hashable) -> None:
+        self._entries -= len(self._kept.pop(key).entries)
 
 
 class ListedFileSystem(FileSystem):
@@ -84,25 +110,46 @@ class ListedFileSystem(FileSystem):
         return node
 
 
+def numbered(name: bytes, number: int) -> bytes:
+    """`name (2).txt`: the name of the second entry that is called `name.txt`."""
+    stem, dot, extension = name.rpartition(b".")
+    if not stem:
+        stem, dot, extension = name, b"", b""
+    tail = b" (%d)%s%s" % (number, dot, extension)
+    if len(tail) > limits.NAME_BYTES // 2:
+        stem, tail = name, b" (%d)" % number
+    return stem[: limits.NAME_BYTES - len(tail)] + tail
+
+
+class Doubles:
+    """The names of entries that are called like others of their directory."""
+
+    def __init__(self) -> None:
+        self._following: dict[bytes, int] = {}
+
+    def name(self, name: bytes, known: Container[bytes]) -> bytes:
+        """The name with the next number with which it is not known.
+
+        Names that differ only where a long one is cut for its number share their numbers, so that each is tried once.
+        """
+        cut = numbered(name, _LARGEST_NUMBER)
+        number = self._following.get(cut, 2)
+        while (shown := numbered(name, number)) in known:
+            number += 1
+        self._following[cut] = number + 1
+        return shown
+
+
 def unique(entries: Iterable[tuple[bytes, Node]]) -> list[tuple[bytes, Node]]:
     """The entries without those that stand twice; others of one name get a number: `name (2).txt`."""
     entries = list(entries)
     index = dict(entries)
     if len(index) == len(entries):
         return entries
-    index = {}
-    following: dict[bytes, int] = {}
+    index, doubles = {}, Doubles()
     for name, node in entries:
-        if name in index and index[name].ino == node.ino:
-            continue
-        shown = name
-        while shown in index:
-            number = following[name] = following.get(name, 1) + 1
-            tail = b" (%d)" % number
-            stem, dot, extension = name.rpartition(b".")
-            if stem and len(extension) < limits.NAME_BYTES // 2:
-                shown = stem[: limits.NAME_BYTES - len(tail) - len(extension) - 1] + tail + dot + extension
-            else:
-                shown = name[: limits.NAME_BYTES - len(tail)] + tail
-        index[shown] = node
+        if name not in index:
+            index[name] = node
+        elif index[name].ino != node.ino:
+            index[doubles.name(name, index)] = node
     return list(index.items())

@@ -102,6 +102,7 @@ class Xdvdfs(ListedFileSystem):
         self._charset = options.iocharset or "cp1252"
         self._time = (time - _EPOCH) * 100 if 0 < time < _LATEST else 0
         self._listings = Listings()
+        self.room = reader.size
         self.root = self._directory(ROOT_INO, Directory(sector * SECTOR_BYTES, size if sector else 0))
 
     # --- nodes ------------------------------------------------------------------------------------------------------
@@ -146,13 +147,14 @@ class Xdvdfs(ListedFileSystem):
 
     def _path_to(self, entry: Entry) -> tuple[int, ...]:
         """The directories above an entry, which the entry itself does not tell. Raises NotFoundError."""
-        pending, seen = [self.root], 0
+        pending, seen, met = [self.root], 0, set[int]()
         while pending and seen < limits.SEARCHED_ENTRIES:
             directory = pending.pop()
             start, size, path, fault = _locator(directory)
             if start <= entry.at < start + size:
                 return (*path, directory.ino)
-            if not fault:
+            if not fault and start not in met:
+                met.add(start)
                 found = self._listed(directory).entries
                 seen += len(found) + 1
                 pending += [node for _, node in found if node.is_directory]

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from imagefs.errors import MissingPartError, OutsideError
+from imagefs.readers import Reader
 from imagefs.sources.local import FileSource, open_source
 
 
@@ -79,8 +80,12 @@ class Folder:
             raise OutsideError(f"its part {relative!r} is a device, pipe or socket; only files are opened")
         return stat.S_ISREG(mode)
 
-    def open(self, name: str) -> FileSource:
+    def open(self, name: str) -> Reader:
         """Open a part by the name that the image gives it. Raises MissingPartError, OutsideError, OSError."""
+        return self.open_file(name)
+
+    def open_file(self, name: str) -> FileSource:
+        """The same, as the file that it is."""
         found = self.find(name)
         if found is None:
             raise MissingPartError(name, [self.path])

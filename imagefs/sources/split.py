@@ -42,7 +42,7 @@ def open_split(folder: Folder, name: str) -> Reader | None:
         if is_usual:
             raise MissingPartError(missing[0], [folder.path])
         return None
-    sources = [folder.open(part) for part in wanted]
+    sources = [folder.open_file(part) for part in wanted]
     return _joined(wanted, sources) if is_usual or _are_cut_evenly(sources) else None
 
 

@@ -87,6 +87,8 @@ class Composed(FileSystem):
         self.reader = ZeroReader(0)
         self.has_xattrs = any(filesystem.has_xattrs for filesystem in filesystems)
         self.warnings = tuple(dict.fromkeys(line for filesystem in filesystems for line in filesystem.warnings))
+        rooms = [filesystem.room for filesystem in filesystems]
+        self.room = sum(filter(None, rooms), self._files) if None not in rooms else None
         root = Node(ROOT_INO, stat.S_IFDIR | 0o555, 0, mtime, mtime, mtime, locator=self._folder)
         self.root = root if base is None else base.root._replace(locator=base.root)
 

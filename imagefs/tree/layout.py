@@ -45,15 +45,19 @@ def arrange(
     audio: Mapping[int, Mapping[bytes, Reader]],
     extras: Mapping[bytes, Content],
     mtime: int = 0,
+    word: bytes = b"session",
 ) -> FileSystem:
-    """The tree of the layout tree, from all trees of all volumes and the audio files of each session."""
+    """The tree of the layout tree, from all trees of all volumes and the audio files of each session.
+
+    `word` is what the folder of a session is called, where there are several.
+    """
     sessions = sorted({each.session for each in shown} | {number for number, files in audio.items() if files})
     folders: list[tuple[bytes, Content]] = []
     for number in sessions:
         mine = _volumes([each for each in shown if each.session == number])
         if audio.get(number):
             mine.append((AUDIO_FOLDER, Folder(audio[number])))
-        folders += mine if len(sessions) == 1 else [(b"session%d" % number, Folder(mine))]
+        folders += mine if len(sessions) == 1 else [(b"%s%d" % (word, number), Folder(mine))]
     return Composed(Folder([*folders, *extras.items()]), None, mtime)
 
 

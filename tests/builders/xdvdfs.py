@@ -97,3 +97,18 @@ def xdvdfs(tree: Tree, *, lopsided: bool = False) -> bytes:
     sector, size = writer.folder(tree)
     writer.sectors[32] = descriptor(sector, size)
     return b"".join(writer.sectors)
+
+
+def doubled(levels: int) -> bytes:
+    """A partition in which each folder names the next one twice (A, B); in the last is a file F."""
+    sectors = [bytes(SECTOR)] * 33
+
+    def put(content: bytes) -> int:
+        sectors.append(content.ljust(SECTOR, b"\0"))
+        return len(sectors) - 1
+
+    at = put(table([Item(b"F", put(b"leaf"), 4)]))
+    for _ in range(levels):
+        at = put(table([Item(name, at, SECTOR, DIRECTORY) for name in (b"A", b"B")]))
+    sectors[32] = descriptor(at, SECTOR)
+    return b"".join(sectors)

@@ -45,6 +45,19 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return place
 
 
+@pytest.fixture(autouse=True)
+def shut_in(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images that a command would have shut this process in with: the tests have to go on."""
+    images: list[str] = []
+
+    def note(path: str) -> Callable[[], None]:
+        images.append(path)
+        return lambda: None
+
+    monkeypatch.setattr("imagefs.confine.shut_in", note)
+    return images
+
+
 class StandIn:
     """As much of an Image as commands need, around a file system of the test's."""
 

@@ -156,14 +156,6 @@ def test_what_makes_no_sense_is_named(
         open_bytes(tmp_path, b6t([[entry]], blocks), {"disc.b6i": DATA})
 
 
-def test_blindwrite_4_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="BlindWrite 4"):
-        open_bytes(tmp_path, b"BLINDWRITE TOC FILE" + bytes(300), {"disc.bwi": DATA}, "disc.bwt")
-    with open_image(str(tmp_path / "disc.bwi")) as image:
-        assert [step.name for step in image.steps] == ["raw"]
-        check_reader(image.raw, volume(40))
-
-
 def test_what_a_cut_file_has_lost_is_missing(tmp_path: Path) -> None:
     disc = open_bytes(
         tmp_path, b6t([[Entry(1, MODE1, 0, 40)]], [Block("disc.b6i", 0, 40, 2352)]), {"disc.b6i": DATA[:9408]}

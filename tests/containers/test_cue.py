@@ -19,7 +19,7 @@ from imagefs.options import Options
 from imagefs.sources import FileSource, Folder
 from tests.builders.audio import largest_difference, music, read_wav, run, write_wav
 from tests.builders.discs import cd_info_tracks, write_cue
-from tests.builders.sectors import form2, pattern, stored, tone, volume
+from tests.builders.sectors import form2, mode1, pattern, stored, tone, volume
 from tests.contract import check_reader
 
 DATA = stored(volume(40), "MODE1/2352")
@@ -105,6 +105,14 @@ def test_form_2_sectors_give_their_first_2048_bytes(tmp_path: Path) -> None:
     data = stored(volume(40), "MODE2/2352") + b"".join(form2(40 + k, part) for k, part in enumerate(film))
     disc = open_sheet(write_cue(tmp_path, sheet, {"disc.bin": data}))
     check_reader(disc.tracks[1].user, b"".join(part[:2048] for part in film))
+
+
+def test_scrambled_sectors_are_named(tmp_path: Path) -> None:
+    keys = b"\x01\x80\x00\x60"  # ECMA-130 annex B: the first bytes of the register
+    sector = mode1(0, bytes(2048))
+    scrambled = sector[:12] + bytes(a ^ b for a, b in zip(sector[12:16], keys, strict=True)) + sector[16:]
+    with pytest.raises(UnsupportedError, match="scrambled sectors in track 1"):
+        open_sheet(write_cue(tmp_path, simple("disc.bin"), {"disc.bin": scrambled * 20}))
 
 
 # --- several tracks -------------------------------------------------------------------------------------------------------
@@ -238,7 +246,31 @@ def test_a_pregap_that_the_sheet_does_not_mention(tmp_path: Path) -> None:
     data = stored(bytes(150 * 2048) + volume(40), "MODE1/2352", first_lba=-150)
     disc = open_sheet(write_cue(tmp_path, simple("disc.bin"), {"disc.bin": data}))
     assert table(disc) == [(1, "mode1/2352", 0, 40)]
+    assert disc.warnings == ("line 2: track 1 begins with 150 sectors of pregap by its volume",)
     check_reader(disc.space, volume(40))
+
+
+def test_a_track_whose_pregap_ends_the_file_before_is_corrected_and_cut_too(tmp_path: Path) -> None:
+    sheet = """\
+FILE "1.bin" BINARY
+  TRACK 01 AUDIO
+    INDEX 01 00:00:00
+  TRACK 02 MODE1/2352
+    INDEX 00 00:00:30
+FILE "2.bin" BINARY
+    INDEX 01 00:00:00
+  TRACK 03 AUDIO
+    INDEX 01 00:00:40
+"""
+    data = stored(volume(40, 40), "MODE2/2352", 40)
+    disc = open_sheet(write_cue(tmp_path, sheet, {"1.bin": tone(40), "2.bin": data[: 30 * 2352]}))
+    assert table(disc) == [(1, "audio", 0, 30), (2, "mode2/2352", 40, 40), (3, "audio", 80, 0)]
+    check_reader(disc.tracks[1].user, volume(40, 40), missing=[(30 * 2048, 40 * 2048)])
+    assert disc.warnings == (
+        "line 8: track 3 lies past the end of '2.bin' and is empty",
+        "line 4: the last 10 of the 50 sectors of track 2 are not in the file",
+        "line 4: track 2 is mode2/2352 by its sectors, not mode1/2352",
+    )
 
 
 # --- sessions -------------------------------------------------------------------------------------------------------------
@@ -263,6 +295,7 @@ def test_a_second_session_lies_behind_the_gap_or_where_its_volume_says(tmp_path:
     disc = open_sheet(write_cue(tmp_path, TWO_SESSIONS, files))
     assert [session.number for session in disc.sessions] == [1, 2]
     assert table(disc) == [(1, "mode1/2352", 0, 40), (2, "mode1/2352", first, 30)]
+    assert disc.warnings == ()
     assert disc.space.pread(first * 2048, 30 * 2048) == second
     with pytest.raises(DamagedError):
         disc.space.pread(100 * 2048, 1)
@@ -536,7 +569,10 @@ def test_a_cut_file_loses_exactly_the_sectors_that_are_gone(tmp_path: Path) -> N
     assert table(disc) == [(1, "mode1/2352", 0, 40), (2, "audio", 40, 0)]
     there = 30 * 2048 + 500 - 16
     check_reader(disc.tracks[0].user, volume(40), missing=[(there, 40 * 2048)])
-    assert disc.warnings == ("line 4: track 2 lies past the end of 'disc.bin' and is empty",)
+    assert disc.warnings == (
+        "line 4: track 2 lies past the end of 'disc.bin' and is empty",
+        "line 2: the last 10 of the 40 sectors of track 1 are not in the file",
+    )
 
 
 def test_a_remainder_that_is_no_sector_is_left_out_with_a_warning(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_the_volume_knows_its_address_better_than_the_sheet(tmp_path: Path) -> N
     files = {"a.bin": stored(volume(40, HIGH), "MODE1/2352", HIGH)}
     disc = open_path(FORMAT, write_gdi(tmp_path, [Line(3, HIGH + 150, 4, 2352, "a.bin")], files))
     assert table(disc) == [(3, "mode1/2352", HIGH, 40)]
-    assert disc.warnings == (f"track 3 begins at LBA {HIGH} by its volume, not at {HIGH + 150}",)
+    assert disc.warnings == (f"line 2: track 3 begins at LBA {HIGH} by its volume, not at {HIGH + 150}",)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, sa
         ("2\n1 0 4 2048 a.bin 0\n", "line 1 announces 2 tracks, 1 are there"),
         ("1\n1 0 0 2352 a.bin 1\n", "line 2: track 1 does not end with a whole sector; the rest is left out"),
         ("1\n1 0 0 2352 a.bin 9999999\n", "line 2: track 1 lies past the end of 'a.bin' and is empty"),
-        ("2\n1 0 0 2352 a.bin 0\n1 9 0 2352 a.bin 2352\n", "track 1 after track 1 is taken as 2"),
+        ("2\n1 0 0 2352 a.bin 0\n1 9 0 2352 a.bin 2352\n", "line 3: track 1 after track 1 is taken as 2"),
     ],
 )
 def test_what_can_be_passed_over_is_a_warning(tmp_path: Path, text: str, says: str) -> None:

@@ -14,7 +14,7 @@ from imagefs.formats import Candidate
 from imagefs.options import Options
 from imagefs.readers import BytesReader, SliceReader
 from tests.builders.discs import Cue, Dao, Tao, cd_info_tracks, chunk, cues, dao, nrg, sinf, tao
-from tests.builders.sectors import stored, tone, volume
+from tests.builders.sectors import mode1, stored, tone, volume
 from tests.contract import check_reader, source_of
 from tests.disc.test_cdtext import PERFORMER, TITLE, packs
 
@@ -123,6 +123,7 @@ def test_sessions_follow_their_chunks(gap: int) -> None:
         (2, [2]),
     ]
     assert disc.tracks[1].start == begin
+    assert disc.warnings == ()  # 40 is no address, so that there is nothing to be put right
     assert disc.space.pread(begin * 2048, 30 * 2048) == volume(30, begin)
 
 
@@ -151,6 +152,48 @@ def test_cd_text_and_unknown_chunks() -> None:
     disc = open_bytes(mixed(extra=[chunk(b"WHAT", b"123"), chunk(b"CDTX", text)]))
     assert (disc.title, disc.performer) == ("Disc", "All")
     assert [track.title for track in disc.tracks] == ["One", "Two", ""]
+
+
+# --- what the sectors know better ------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_mode_is_corrected_by_the_sectors_with_a_warning() -> None:
+    data = stored(volume(40), "MODE2/2352")
+    disc = open_bytes(nrg(data, [tao([Tao(5, 0, len(data))])]))
+    assert table(disc) == [(1, "mode2/2352", 0, 40)]
+    assert disc.warnings == ("track 1 is mode2/2352 by its sectors, not mode1/2352",)
+    check_reader(disc.raw, volume(40))
+
+
+def test_a_wrong_address_is_corrected_by_the_volume_with_a_warning() -> None:
+    data = stored(volume(40, 1000), "MODE1/2352", 1000)
+    entries = [Cue(1, 1, 45), Cue(1, 2, 55), Cue(LEAD_OUT, 1, 85)]
+    disc = open_bytes(nrg(data, [cues(entries), dao([Dao(5, 2352, 0, 0, len(data))])]))
+    assert (table(disc), disc.tracks[0].indexes) == ([(1, "mode1/2352", 1000, 40)], (1010,))
+    assert disc.warnings == ("track 1 begins at LBA 1000 by its volume, not at 45",)
+
+
+def test_a_pregap_that_is_not_told() -> None:
+    data = stored(bytes(150 * 2048) + volume(40), "MODE1/2352", -150)
+    disc = open_bytes(nrg(data, [tao([Tao(5, 0, len(data))])]))
+    assert table(disc) == [(1, "mode1/2352", 0, 40)]
+    check_reader(disc.raw, volume(40))
+
+
+def test_an_address_that_no_disc_has_is_none() -> None:
+    data = stored(volume(40), "MODE1/2352")
+    rows = [Tao(5, 0, len(data), 0), Tao(7, len(data), 10 * 2352, 1 << 31)]
+    disc = open_bytes(nrg(data + tone(10), [tao(rows)]))
+    assert table(disc) == [(1, "mode1/2352", 0, 40), (2, "audio", 190, 10)]
+    assert disc.warnings == (f"track 2 cannot begin at LBA {1 << 31}",)
+
+
+def test_scrambled_sectors_are_named() -> None:
+    keys = b"\x01\x80\x00\x60"  # ECMA-130 annex B: the first bytes of the register
+    sector = mode1(0, bytes(2048))
+    scrambled = sector[:12] + bytes(a ^ b for a, b in zip(sector[12:16], keys, strict=True)) + sector[16:]
+    with pytest.raises(UnsupportedError, match="scrambled sectors in track 1"):
+        open_bytes(nrg(scrambled * 20, [tao([Tao(5, 0, 20 * 2352)])]))
 
 
 # --- other readers --------------------------------------------------------------------------------------------------------
@@ -195,7 +238,9 @@ def test_a_footer_some_bytes_before_the_end_is_found(extra: int) -> None:
 
 def test_a_number_that_comes_twice_is_counted_on() -> None:
     rows = dao([Dao(7, 2352, 0, 0, 5 * 2352)], first=1)
-    assert [track.number for track in open_bytes(nrg(tone(5), [rows, rows])).tracks] == [1, 2]
+    disc = open_bytes(nrg(tone(5), [rows, rows, chunk(b"CDTX", packs(TITLE, 0, b"Disc\0One\0Two\0"))]))
+    assert [(track.number, track.title) for track in disc.tracks] == [(1, "One"), (2, "Two")]
+    assert disc.warnings == ("track 1 after track 1 is taken as 2",)
 
 
 def test_more_tracks_than_a_disc_can_have_are_damage() -> None:

@@ -8,19 +8,29 @@ import pytest
 
 import imagefs
 from imagefs.errors import MissingPartError, NotAnImageError
+from tests.builders import mdx
 from tests.builders.audio import music, write_wav
 from tests.builders.b6t import MODE1 as B6T_MODE1
 from tests.builders.b6t import Block as B6tBlock
 from tests.builders.b6t import Entry, b6t
+from tests.builders.bwt import Entry as BwtEntry
+from tests.builders.bwt import bwt
 from tests.builders.ccd import DATA, Row, ccd
 from tests.builders.gdi import Line, gdi
 from tests.builders.mds import MODE1, Block, mds
+from tests.builders.readcd import Row as CloneRow
+from tests.builders.readcd import clone
+from tests.builders.readcd import toc as clone_toc
 from tests.builders.sectors import stored, tone, volume
 from tests.builders.toc import Statements, toc
-from tests.containers.test_mdx import mds2
+from tests.builders.xcdroast import AUDIO as ROAST_AUDIO
+from tests.builders.xcdroast import DATA as ROAST_DATA
+from tests.builders.xcdroast import Track as RoastTrack
+from tests.builders.xcdroast import xcdroast
 
 SECTORS = stored(volume(40), "MODE1/2352")
 PLAIN = volume(40)
+MDS_2 = mdx.made([[mdx.Track(1, mdx.MODE1 | mdx.RAW, 2352, 0, SECTORS)]])
 HALVES = {"md1": PLAIN[: 15 * 2048], "md2": PLAIN[15 * 2048 :]}
 
 
@@ -50,6 +60,7 @@ def cdrdao(name: str) -> bytes:
 
 
 CCD = ccd([Row(1, 1, DATA, 0, 1)], [40]).encode()
+CLONE = [CloneRow(1, 1, DATA, 0)]
 SETS = {
     "cue and bin": Set("cue", "disc.cue", sheet("disc.bin"), {"disc.bin": SECTORS}),
     "cue and img": Set("cue", "disc.cue", sheet("disc.img"), {"disc.img": SECTORS}),
@@ -72,7 +83,7 @@ SETS = {
         {f"disc.{end}": half for end, half in HALVES.items()},
     ),
     "xmd and xmf": Set("mds", "disc.xmd", mds([[Block(1, MODE1, 2352, 0, 0, 40)]], ["*.xmf"]), {"disc.xmf": SECTORS}),
-    "mds of version 2 and mdf": Set("mdx", "disc.mds", mds2(), {"disc.mdf": SECTORS}),
+    "mds of version 2 and mdf": Set("mdx", "disc.mds", MDS_2.file, MDS_2.files),
     "ccd, img and sub": Set("ccd", "disc.ccd", CCD, {"disc.img": SECTORS, "disc.sub": bytes(96 * 40)}, ("disc.sub",)),
     "ccd and bin": Set("ccd", "disc.ccd", CCD, {"disc.bin": SECTORS}),
     "b6t and b6i": Set(
@@ -86,6 +97,20 @@ SETS = {
         "disc.b5t",
         b6t([[Entry(1, B6T_MODE1, 0, 40)]], [B6tBlock("disc.b5i", 0, 40, 2352)]),
         {"disc.b5i": SECTORS},
+    ),
+    "bwt, bwi and bws": Set(
+        "bwt",
+        "disc.bwt",
+        bwt([BwtEntry(1, 1, -150, 0, 40, skipped=150)], subchannel=b"disc.bws"),
+        {"disc.bwi": SECTORS, "disc.bws": bytes(96 * 40)},
+        ("disc.bws",),
+    ),
+    "readcd -clone": Set("readcd", "disc.toc", clone_toc(CLONE, [40]), {"disc": clone(SECTORS, CLONE)}),
+    "toc of X-CD-Roast and two files": Set(
+        "xcdroast",
+        "disc.toc",
+        xcdroast([RoastTrack(ROAST_DATA, "1.img", 192, 0), RoastTrack(ROAST_AUDIO, "2.raw", 20, 192)]).encode(),
+        {"1.img": PLAIN, "2.raw": tone(20)},
     ),
     "b6t and two files": Set(
         "b6t",
@@ -135,9 +160,7 @@ def test_a_part_that_is_not_there_is_named_with_where_it_was_looked_for(tmp_path
     assert str(found.value) == f"its part {expected!r} is missing (looked in {tmp_path}); put it beside the image"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, each in SETS.items() if len(each.files) > 1 and name != "ccd, img and sub"]
-)
+@pytest.mark.parametrize("name", [name for name, each in SETS.items() if len(each.files) > 1 + len(each.spare)])
 def test_a_file_whose_set_is_not_whole_says_what_is_missing(tmp_path: Path, name: str) -> None:
     """It may still be read on its own; then the reason why the descriptor is not used is a warning."""
     first, second = list(SETS[name].files)[:2]

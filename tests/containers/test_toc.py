@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from imagefs.errors import DamagedError, MissingPartError, OutsideError, Unsuppo
 from imagefs.formats import Candidate
 from imagefs.image import open_image
 from imagefs.readers import BytesReader
+from tests.builders.audio import music, run, write_wav
 from tests.builders.descriptors import open_path, run_tool, table, try_path
 from tests.builders.discs import write_cue
 from tests.builders.sectors import pattern, stored, tone, volume
@@ -120,7 +122,7 @@ def test_form_2_gives_its_first_2048_bytes(tmp_path: Path) -> None:
 
 def test_a_mode_that_the_sectors_contradict_is_corrected(tmp_path: Path) -> None:
     disc = open_text(tmp_path, one("MODE1_RAW", 'DATAFILE "a.bin"'), a=stored(volume(40), "MODE2/2352"))
-    assert disc.warnings == ("track 1 is mode2/2352 by its sectors, not mode1/2352",)
+    assert disc.warnings == ("line 3: track 1 is mode2/2352 by its sectors, not mode1/2352",)
     check_reader(disc.space, volume(40))
 
 
@@ -152,6 +154,16 @@ def test_audio_of_every_kind(tmp_path: Path, statement: str, content: bytes) -> 
     disc = open_text(tmp_path, one("AUDIO", statement), a=content)
     assert disc.warnings == ()
     check_reader(disc.raw, tone(9))
+
+
+@pytest.mark.foreign
+def test_nothing_of_an_audio_file_is_decoded_before_a_track_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("flac", "-s", "-o", tmp_path / "a.flac", write_wav(tmp_path / "sound.wav", music(2)))
+    monkeypatch.setitem(sys.modules, "miniaudio", type("Nothing", (), {"__spec__": object()}))
+    disc = open_path(FORMAT, write_toc(tmp_path, one("AUDIO", 'FILE "a.flac" 0'), {}))
+    assert table(disc) == [(1, "audio", 0, 150)]
 
 
 def test_the_last_sector_of_audio_is_filled_up_with_silence(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from imagefs.daemon.naming import folder_name, is_relevant, numbered_name, sets
         ("x.ccd x.img x.sub", {"x.ccd": ("x.img", "x.sub")}),
         ("x.ccd x.cue x.img x.sub", {"x.ccd": ("x.cue", "x.img", "x.sub")}),
         ("x.bin y.cue", {"x.bin": (), "y.cue": ()}),
+        ("x x.toc README", {"x.toc": ("x",)}),
+        ("x.img x.img.toc", {"x.img.toc": ("x.img",)}),
         ("disc.gdi track01.bin track02.raw", {"disc.gdi": ("track01.bin", "track02.raw")}),
         ("disc.gdi other.cue track01.bin", {"disc.gdi": (), "other.cue": (), "track01.bin": ()}),
         ("x.iso.001 x.iso.002 x.iso.003", {"x.iso.001": ("x.iso.002", "x.iso.003")}),

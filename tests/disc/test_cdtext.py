@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from imagefs.disc.cdtext import crc16, texts
+from imagefs.disc.cdtext import MAX_BYTES, crc16, packs_in, texts
 
 TITLE, PERFORMER, SONGWRITER, SIZES = 0x80, 0x81, 0x82, 0x8F
 
@@ -61,5 +61,17 @@ def test_a_cdt_file_may_begin_with_the_header_of_the_lead_in() -> None:
     )
 
 
+@pytest.mark.parametrize("head", [b"", struct.pack(">HH", 20, 0)], ids=["bare", "headed"])
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0\0\0\0", bytes(17)])
+def test_the_packs_alone(head: bytes, tail: bytes) -> None:
+    data = packs(TITLE, 1, b"One\0")
+    assert packs_in(head + data + tail) == data
+
+
+def test_packs_of_eight_languages_are_the_most() -> None:
+    assert len(packs_in(packs(TITLE, 1, b"One\0") * 10_000)) <= MAX_BYTES
+
+
 def test_nothing_is_nothing() -> None:
+    assert packs_in(b"") == packs_in(b"\0\2\0\0") == b""
     assert texts(b"") == texts(b"\x80" * 17) == {}

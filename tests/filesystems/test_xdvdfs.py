@@ -8,12 +8,24 @@ import pytest
 
 import imagefs
 from imagefs.errors import DamagedError, NotFoundError
-from imagefs.filesystems.xdvdfs import FORMAT, Xdvdfs, read_table
+from imagefs.filesystems._listings import Listing
+from imagefs.filesystems.xdvdfs import FORMAT, Directory, Xdvdfs, read_table
 from imagefs.formats import Candidate
 from imagefs.nodes import Node
 from imagefs.options import Options
 from imagefs.readers import BytesReader
-from tests.builders.xdvdfs import DIRECTORY, FILETIME_NS, SECTOR, Item, Tree, descriptor, entry, table, xdvdfs
+from tests.builders.xdvdfs import (
+    DIRECTORY,
+    FILETIME_NS,
+    SECTOR,
+    Item,
+    Tree,
+    descriptor,
+    doubled,
+    entry,
+    table,
+    xdvdfs,
+)
 from tests.contract import check_filesystem
 
 MANY = {f"file{number:03}.dat": bytes([number % 256]) * number for number in range(300)}
@@ -218,6 +230,23 @@ def test_numbers_that_stand_for_nothing() -> None:
     for number in (2, 0, 1 << 60, 70):
         with pytest.raises(NotFoundError):
             filesystem.node(number)
+
+
+def test_the_folder_of_a_number_is_sought_once_in_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many paths lead there."""
+    image = doubled(30)
+    filesystem = opened(image + table([Item(b"lost", 40, SECTOR, DIRECTORY)]))
+    read: list[Directory] = []
+    whole = Xdvdfs._read
+
+    def counted(self: Xdvdfs, ino: int, where: Directory) -> Listing:
+        read.append(where)
+        return whole(self, ino, where)
+
+    monkeypatch.setattr(Xdvdfs, "_read", counted)
+    with pytest.raises(NotFoundError):
+        filesystem.node(len(image) // 4 + 2)
+    assert len(read) == 31
 
 
 def test_a_table_as_large_as_can_be_is_read_in_a_moment() -> None:

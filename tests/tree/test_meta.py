@@ -13,9 +13,13 @@ from imagefs.disc import Disc
 from imagefs.image import Image, open_image
 from imagefs.options import Options
 from imagefs.readers import Reader
+from tests.builders.b6t import Block, Entry, b6t
+from tests.builders.c2d import Block as C2dBlock
+from tests.builders.c2d import c2d
 from tests.builders.ccd import AUDIO, DATA, Row, ccd
+from tests.builders.cdi import Cut, cdi
 from tests.builders.descriptors import open_path, run_tool
-from tests.builders.discs import write_cue
+from tests.builders.discs import Tao, chunk, nrg, tao, write_cue
 from tests.builders.sectors import pattern, stored, tone, volume
 from tests.conftest import MakeIso
 from tests.disc.test_cdtext import PERFORMER, SONGWRITER, TITLE, packs
@@ -24,6 +28,7 @@ META = Options(meta=True)
 SUBCHANNEL = tone(4, 3)[: 90 * 96]
 PACKS = packs(TITLE, 0, b"An Album\0Data\0First\0Second\0") + packs(PERFORMER, 0, b"Somebody\0\t\0\t\0\t\0")
 PACKS += packs(SONGWRITER, 2, b"You\0")
+CUT_PACKS = [PACKS[at : at + 16] for at in range(0, len(PACKS), 18)]
 IMAGE = stored(volume(40), "MODE1/2352") + tone(50)
 ROWS = [
     Row(1, 1, DATA, 0, 1),
@@ -43,7 +48,7 @@ def inside(image: Image, folder: str = ".imagefs") -> dict[str, bytes]:
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """A CloneCD image of data and two audio tracks, with subchannel and CD-TEXT."""
-    text = ccd(ROWS, [90], packs=[PACKS[at : at + 16] for at in range(0, len(PACKS), 18)])
+    text = ccd(ROWS, [90], packs=CUT_PACKS)
     return write_cue(tmp_path, text, {"disc.img": IMAGE, "disc.sub": SUBCHANNEL}, "disc.ccd")
 
 
@@ -61,6 +66,46 @@ def test_everything_that_a_disc_has(mixed: Path) -> None:
     assert b"".join(tracks[f"0{n}.bin"] for n in (1, 2, 3)) == IMAGE
     assert b"".join(tracks[f"0{n}.sub"] for n in (1, 2, 3)) == SUBCHANNEL
     assert len(tracks["02.bin"]) == 20 * 2352  # with the pregap
+
+
+ONE, TWO = tone(12), tone(8, 9)
+BOTH = ONE + TWO
+SHEET = """\
+CDTEXTFILE "disc.cdt"
+FILE "disc.bin" BINARY
+  TRACK 01 AUDIO
+    INDEX 01 00:00:00
+  TRACK 02 AUDIO
+    INDEX 01 00:00:12
+"""
+WITH_PACKS: dict[str, tuple[str | bytes, dict[str, bytes]]] = {
+    "disc.cue": (SHEET, {"disc.bin": BOTH, "disc.cdt": PACKS}),
+    "disc.nrg": (nrg(BOTH, [tao([Tao(7, 0, len(ONE)), Tao(7, len(ONE), len(TWO))]), chunk(b"CDTX", PACKS)]), {}),
+    "disc.ccd": (ccd([Row(1, 1, AUDIO, 0, 0), Row(1, 2, AUDIO, 12, 0)], [20], packs=CUT_PACKS), {"disc.img": BOTH}),
+    "disc.cdi": (cdi([[Cut(ONE, 0, 2, 0, 12, 0, control=0), Cut(TWO, 0, 2, 12, 8, 0, control=0)]], packs=PACKS), {}),
+    "disc.c2d": (c2d([C2dBlock(1, 0, 2352, 0, 11, ONE), C2dBlock(2, 0, 2352, 12, 19, TWO)], packs=PACKS), {}),
+    "disc.b6t": (
+        b6t(
+            [[Entry(1, 1, 0, 12, control=0), Entry(2, 1, 12, 8, control=0)]],
+            [Block("disc.b6i", 0, 20, 2352)],
+            cdtext=PACKS,
+        ),
+        {"disc.b6i": BOTH},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_PACKS)
+def test_cd_text_is_the_same_whatever_image_it_is_in(tmp_path: Path, name: str) -> None:
+    content, files = WITH_PACKS[name]
+    with open_image(str(write_cue(tmp_path, content, files, name)), META) as image:
+        assert [step.name for step in image.steps][-1] == name[-3:]
+        meta = inside(image)
+    assert meta["cdtext.bin"] == PACKS
+    assert meta["cdtext.txt"].decode().splitlines() == [
+        "00\tTITLE\tAn Album", "00\tPERFORMER\tSomebody", "01\tTITLE\tData", "01\tPERFORMER\tSomebody",
+        "02\tTITLE\tFirst", "02\tPERFORMER\tSomebody", "02\tSONGWRITER\tYou",
+    ]  # fmt: skip
 
 
 def test_a_missing_subchannel_is_no_loss_and_a_strange_one_a_warning(mixed: Path) -> None:

@@ -1,7 +1,8 @@
 """`imagefs complete-path IMAGE TYPED`: what a shell offers for a path in an image of which TYPED is the beginning.
 
 A line for each entry of the folder that was typed so far, folders with a slash behind them. It is for the completions alone,
-so that it says nothing when there is nothing to say: no image, damage, a password.
+so that it says nothing when there is nothing to say: no image, damage, a password. The image is read confined, as by a mount:
+whoever presses the tabulator key has not said yet that he trusts it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,16 @@ def main(words: Sequence[str]) -> int:
     image, typed = words
 
     def run() -> int:
+        from imagefs import confine
         from imagefs.image import open_image
         from imagefs.options import Options
 
         try:
+            on_opened = confine.shut_in(image)
             with open_image(image, Options()) as opened:
-                for path in _paths(opened.tree, typed.encode("utf-8", "surrogateescape")):
+                tree = opened.tree
+                on_opened()
+                for path in _paths(tree, typed.encode("utf-8", "surrogateescape")):
                     stdout().write(path + b"\n")
         except (ImageError, OSError):
             return 1

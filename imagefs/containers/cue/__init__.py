@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from imagefs import limits
 from imagefs.containers.cue.files import DATA_EXTENSIONS, find, open_part
 from imagefs.containers.cue.sheet import Sheet, looks_like_sheet, parse
-from imagefs.containers.cue.tracks import sessions_of, stored_tracks
+from imagefs.containers.cue.tracks import sessions_of
 from imagefs.disc import Disc, cdtext
 from imagefs.disc.audio import AUDIO_EXTENSIONS
 from imagefs.disc.model import texts_in
@@ -49,14 +49,14 @@ def open_cue(candidate: Candidate, options: Options) -> Disc:
     opened = [open_part(entry, sheet, candidate) for entry in sheet.files]
     packs = _cdtext_packs(sheet, candidate)
     _add_cdtext(sheet, packs)
-    stored = stored_tracks(sheet, opened)
+    sessions = sessions_of(sheet, opened)
     unreadable = [(entry, part.error) for entry, part in zip(sheet.files, opened, strict=True) if part.error]
-    if unreadable and not any(track.is_data for _, track in stored):
+    if unreadable and not any(track.is_data for session in sessions for track in session.tracks):
         raise unreadable[0][1]
     for entry, error in unreadable:
         sheet.warn(entry.line, f"{message_of(error)}; its tracks are left out")
     return Disc(
-        sessions_of(sheet, stored),
+        sessions,
         catalog=sheet.catalog,
         **texts_in(sheet.text),
         medium=sheet.medium,
@@ -70,7 +70,7 @@ def _cdtext_packs(sheet: Sheet, candidate: Candidate) -> bytes:
     if not sheet.cdtext_file or candidate.folder is None:
         return b""
     try:
-        return cdtext.packs_in(candidate.folder.open(sheet.cdtext_file).pread(0, limits.DESCRIPTOR_BYTES))
+        return cdtext.packs_in(candidate.folder.open(sheet.cdtext_file).pread(0, cdtext.MAX_BYTES))
     except (ImageError, OSError) as error:
         sheet.warnings.append(f"its CD-TEXT is left out: {message_of(error)}")
         return b""

@@ -27,7 +27,7 @@ _MOST_BYTES = limits.DISC_SECTORS * DATA_BYTES
 
 def sessions_of(sheet: Sheet, open_file: Open) -> list[Session]:
     """The one session. Adds to the sheet's warnings. Raises what `open_file` raises, and DamagedError of a bad WAV file."""
-    builder = DiscBuilder()
+    builder = DiscBuilder(sheet.warnings)
     builder.begin_session()
     end = 0
     for entry in sheet.tracks:
@@ -44,10 +44,8 @@ def sessions_of(sheet: Sheet, open_file: Open) -> list[Session]:
             isrc=entry.isrc,
             words=entry.text,
             indexes=tuple(start + frame for frame in entry.indexes),
+            line=entry.line,
         )
-    for text in builder.warnings:
-        if len(sheet.warnings) < limits.WARNINGS:
-            sheet.warnings.append(text)
     return builder.sessions
 
 
@@ -55,11 +53,13 @@ def _stored(sheet: Sheet, entry: TrackEntry, open_file: Open) -> tuple[Stored, i
     """(the track's sectors, the sector of index 1 in them)."""
     extents: list[Extent] = []
     end = bare_start = 0
+    is_decoded = False
     for number, part in enumerate(entry.parts):
         if number == entry.starts_after:
             bare_start = end
-        extent = _extent(sheet, entry, part, end, open_file)
+        extent, is_of_audio_file = _extent(sheet, entry, part, end, open_file)
         extents.append(extent)
+        is_decoded |= is_of_audio_file
         end += extent.length
     if entry.starts_after == len(entry.parts):
         bare_start = end
@@ -78,17 +78,19 @@ def _stored(sheet: Sheet, entry: TrackEntry, open_file: Open) -> tuple[Stored, i
     if index1 > sectors:
         sheet.warn(entry.line, f"START of track {entry.number} lies behind all of the track and is ignored")
         index1 = 0
-    return Stored(joined(extents, max(end, sectors * size)), entry.layout, 0, sectors, index1), index1
+    whole = joined(extents, max(end, sectors * size))
+    return Stored(whole, entry.layout, 0, sectors, index1, is_decoded=is_decoded), index1
 
 
-def _extent(sheet: Sheet, entry: TrackEntry, part: Part, position: int, open_file: Open) -> Extent:
-    """The bytes of one statement as an extent that begins at `position` of the track."""
+def _extent(sheet: Sheet, entry: TrackEntry, part: Part, position: int, open_file: Open) -> tuple[Extent, bool]:
+    """(the bytes of one statement as an extent that begins at `position` of the track, whether an audio file has them)."""
     if not part.name:
         length = _bounded(sheet, entry, part, part.length or 0, position)
-        return Extent(position, length, None)
+        return Extent(position, length, None), False
     reader = open_file(part.name)
     is_audio = entry.layout.kind is TrackKind.AUDIO
-    samples, is_big_endian = (samples_of(reader) if is_audio else None) or Samples(reader, is_big_endian=True)
+    found = samples_of(reader) if is_audio else None
+    samples, is_big_endian = found or Samples(reader, is_big_endian=True)
     there = max(0, samples.size - part.offset)
     length = there if part.length is None else part.length
     if length > there:
@@ -96,7 +98,7 @@ def _extent(sheet: Sheet, entry: TrackEntry, part: Part, position: int, open_fil
     piece = slice_of(samples, part.offset, _bounded(sheet, entry, part, length, position))
     if is_audio and is_big_endian != part.swap:
         piece = SwappedReader(piece)
-    return Extent(position, piece.size, piece)
+    return Extent(position, piece.size, piece), found is not None
 
 
 def _bounded(sheet: Sheet, entry: TrackEntry, part: Part, length: int, position: int) -> int:

@@ -22,7 +22,7 @@ Sources: ECMA-119 (4th edition), IEEE P1281 and P1282 1.12, the Joliet specifica
 and how Linux fs/isofs treats what is not in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imagefs.filesystems.iso9660.descriptors import (
     CDI_MAGIC,
@@ -30,12 +30,13 @@ from imagefs.filesystems.iso9660.descriptors import (
     MAGIC,
     SECTOR_BYTES,
     SYSTEM_AREA_SECTORS,
+    DescriptorSet,
     is_descriptor,
 )
 from imagefs.filesystems.iso9660.filesystem import Iso9660
 from imagefs.filesystems.iso9660.sessions import find_sessions
-from imagefs.filesystems.iso9660.volume import PREGAP_SECTORS, open_volume
-from imagefs.formats import Candidate, Format, Layer, Match
+from imagefs.filesystems.iso9660.volume import PREGAP_SECTORS, open_session, open_volume
+from imagefs.formats import Candidate, Format, Layer, Match, State
 from imagefs.options import Options
 
 _PROBED_SECTORS = 3  # a damaged primary descriptor is followed by others
@@ -69,10 +70,16 @@ def open_iso9660(candidate: Candidate, options: Options) -> Iso9660:
     return open_volume(candidate.reader, candidate.origin, options)
 
 
-def states(candidate: Candidate) -> Sequence[str]:
+def states(candidate: Candidate) -> Sequence[State]:
     """The sessions of an image that has no table of contents, when there are several."""
     found = [] if candidate.origin else find_sessions(candidate.reader)
-    return [f"session{number}" for number in range(1, len(found) + 1)] if len(found) > 1 else []
+    if len(found) < 2:
+        return []
+    return [State(f"session{number}", _opener(candidate, session)) for number, session in enumerate(found, 1)]
+
+
+def _opener(candidate: Candidate, session: DescriptorSet) -> Callable[[Options], Iso9660]:
+    return lambda options: open_session(candidate.reader, candidate.origin, session, options)
 
 
 FORMAT = Format(

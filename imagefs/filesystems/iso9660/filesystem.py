@@ -35,6 +35,8 @@ from imagefs.readers import Reader
 _PLAIN_NAMES = {"normal": names.normal, "off": names.as_recorded, "acorn": names.normal}
 _RELOCATED = (b"rr_moved", b".rr_moved")
 _SAMPLE_BYTES = 1 << 20
+_HEAD_BYTES = 64 << 10
+"""What is read of a directory before it is known to be one: a record may state a large size of anything."""
 _XATTR_ENTRY = re.compile(
     rb"AL[\x05-\xff]\x01[\x00\x01]|AA\x0e\x02|AA\x07\x01|BA[\x01-\x06]|AS[\x06-\xff]\x01[\x01-\x07]", re.DOTALL
 )
@@ -173,17 +175,20 @@ class Iso9660(ListedFileSystem):
         address, parser = directory.address, self._parser
         end = max(self.reader.size, self._descriptor.space_blocks * self._descriptor.block_bytes)
         most = min(limits.DIRECTORY_BYTES, end - address)
-        believed = directory.size if 0 < directory.size <= most else 0
-        data = self._sectors(address, believed or 1)
+        stated = believed = directory.size if 0 < directory.size <= most else 0
+        data = self._sectors(address, min(stated, _HEAD_BYTES) or 1)
         dot = parser.record(data, 0, address)
         if dot is None or dot.name != b"\0":
             if not parser.is_strict(data, 0):
-                return self._without_beginning(address, data)
-        elif dot.size != believed and 0 < dot.size <= most and dot.extent == address and parser.is_strict(data, 0):
+                start = self._resumed(address, data)
+                data = data if stated <= _HEAD_BYTES else self._sectors(address, stated)
+                return bytes(start) + data[start:], DamagedError(address, "the directory has lost its beginning")
+        elif dot.size != stated and 0 < dot.size <= most and dot.extent == address and parser.is_strict(data, 0):
             believed = dot.size
-            data = self._sectors(address, believed)
         if not believed:
             return self._without_size(address, most), None
+        if believed != stated or stated > _HEAD_BYTES:
+            data = self._sectors(address, believed)
         cut = DamagedError(self.reader.size, "the image ends inside a directory") if len(data) < believed else None
         return data, cut
 
@@ -192,12 +197,12 @@ class Iso9660(ListedFileSystem):
         sector = self._parser.sector_bytes
         return self.reader.pread(address, min(-(-size // sector) * sector, self.reader.size - address))
 
-    def _without_beginning(self, address: int, data: bytes) -> tuple[bytes, DamagedError]:
-        """The bytes of a directory whose first record is broken, from the next sound one on."""
+    def _resumed(self, address: int, data: bytes) -> int:
+        """Where the next sound record is in a directory whose first one is broken. Raises DamagedError."""
         start, is_sound = self._parser.resume(data, 0)
         if not is_sound or start >= len(data):
             raise DamagedError(address, "there is no directory there")
-        return bytes(start) + data[start:], DamagedError(address, "the directory has lost its beginning")
+        return start
 
     def _without_size(self, address: int, most: int) -> bytes:
         sectors: list[bytes] = []
@@ -257,14 +262,19 @@ class Iso9660(ListedFileSystem):
         raise NotFoundError("there is no such inode")
 
     def _walk(self) -> Iterator[Entry]:
-        """Every entry of the tree that can be read, up to a limit; those of a directory with several names once."""
-        pending, left, met = [self.root], limits.SEARCHED_ENTRIES, {self.root.ino}
+        """Every entry of the tree that can be read, up to a limit; those of a directory with several names once.
+
+        More than the image has room for are in directories that overlap.
+        """
+        pending, met = [self.root], {self.root.ino}
+        left = min(limits.SEARCHED_ENTRIES, self.reader.size // RECORD_BYTES)
         while pending and left > 0:
+            left -= 1
             try:
                 listing = self._listing(_locator(pending.pop()))
             except DamagedError:
                 continue
-            left -= len(listing.entries) + 1
+            left -= len(listing.entries)
             for _, node in listing.entries:
                 if node.is_directory and node.ino not in met:
                     met.add(node.ino)

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from imagefs import limits
+from imagefs.filesystems._listings import Doubles
 from imagefs.nodes import Node
 
 _ACORN_BYTES = 32
@@ -112,17 +113,6 @@ def shortened(name: bytes) -> bytes:
     return kept.decode(errors="ignore").encode() + mark
 
 
-def numbered(name: bytes, number: int) -> bytes:
-    """`name (2).txt`: the name of the second entry that is called `name.txt`."""
-    stem, dot, extension = name.rpartition(b".")
-    if not stem:
-        stem, dot, extension = name, b"", b""
-    tail = b" (%d)%s%s" % (number, dot, extension)
-    if len(tail) > limits.NAME_BYTES // 2:
-        stem, tail = name, b" (%d)" % number
-    return stem[: limits.NAME_BYTES - len(tail)] + tail
-
-
 def unique(
     entries: Sequence[tuple[bytes, Node]], whole: Callable[[Node], bytes] | None = None
 ) -> list[tuple[bytes, Node]]:
@@ -134,16 +124,12 @@ def unique(
         count = Counter(name for name, _ in entries)
         entries = [(whole(node) if count[name] > 1 else name, node) for name, node in entries]
     index: dict[bytes, Node] = {}
-    following: dict[bytes, int] = {}
+    doubles = Doubles()
     for name, node in entries:
-        if name in index and _is_same(index[name], node):
-            continue
-        original = name
-        while name in index:
-            number = following.get(original, 2)
-            following[original] = number + 1
-            name = numbered(original, number)
-        index[name] = node
+        if name not in index:
+            index[name] = node
+        elif not _is_same(index[name], node):
+            index[doubles.name(name, index)] = node
     return list(index.items())
 
 

@@ -17,7 +17,7 @@ error. On a CD-i disc the table alone leads to the root.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from imagefs import limits
@@ -87,7 +87,12 @@ class PathTable:
 
     def children(self, address: int) -> Iterator[PathRecord]:
         """The subdirectories of the directory at a byte address."""
-        numbers = {number for number, record in enumerate(self.records, 1) if record.address == address}
-        for number, record in enumerate(self.records, 1):
-            if record.parent in numbers and number > 1:
-                yield record
+        yield from self._children.get(address, ())
+
+    @cached_property
+    def _children(self) -> Mapping[int, Sequence[PathRecord]]:
+        """The directories by the byte addresses of those that they are in: each damaged one is looked up."""
+        found: dict[int, list[PathRecord]] = {}
+        for record in self.records[1:]:
+            found.setdefault(self.records[record.parent - 1].address, []).append(record)
+        return found

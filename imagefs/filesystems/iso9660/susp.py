@@ -52,6 +52,8 @@ _ALGORITHMS = (b"pz", b"PZ", b"XZ", b"L4", b"ZD", b"B2")
 _ZF = struct.Struct("<2sBB")
 _AREA_COST = 256
 """Bytes that the reading of the shortest area counts as."""
+_ENTRY_COST = 32
+"""The same of an entry: links, names and attributes fill longer ones."""
 
 
 @dataclass(slots=True)
@@ -240,22 +242,23 @@ _READERS: dict[bytes, Callable[[Fields, bytes], None]] = {
 _HAS_BUNDLE = b"\x20\0"
 
 
-def _read_area(fields: Fields, area: bytes) -> None:
-    """The entries of one area. Whatever is no entry ends it: a pad byte, zeros, damage."""
-    at = 0
+def _read_area(fields: Fields, area: bytes) -> int:
+    """The entries of one area; how many there are. Whatever is no entry ends it: a pad byte, zeros, damage."""
+    at = count = 0
     while at + 4 <= len(area):
         signature, length = area[at : at + 2], area[at + 2]
         if signature == b"SL":
             length = _link_entry_length(area, at)
         if signature == b"BA":
             _ba(fields, area[at:])
-            return
+            break
         if signature == b"ST" or length < 4 or at + length > len(area):
-            return
+            break
         read = _READERS.get(signature)
         if read:
             read(fields, area[at : at + length])
-        at += length
+        at, count = at + length, count + 1
+    return count
 
 
 def _link_entry_length(area: bytes, at: int) -> int:
@@ -286,9 +289,9 @@ class Continuations:
         return self._left is not None
 
     def count(self, length: int) -> None:
-        """Say that an area of `length` bytes will be read. Raises DamagedError when there are too many in a listing."""
+        """Say that reading areas costs as much as that many bytes. Raises DamagedError when there are too many in a listing."""
         if self._left is not None:
-            self._left -= max(length, _AREA_COST)
+            self._left -= length
             if self._left < 0:
                 raise DamagedError(None, "the records of a directory have more continuation areas than they can need")
 
@@ -323,12 +326,13 @@ def read_fields(system_use: bytes, continuations: Continuations) -> Fields:
         if continuations.is_listing and fields.aaip and fields.name and fields.posix and not fields.link_continues:
             break
         seen.add(place)
-        continuations.count(place[2])
+        cost = max(place[2], _AREA_COST)
+        continuations.count(cost)
         try:
             area = continuations.area(*place)
         except DamagedError:
             break
-        _read_area(fields, area)
+        continuations.count(max(0, _read_area(fields, area) * _ENTRY_COST - cost))
     return fields
 
 

@@ -39,9 +39,14 @@ def open_volume(reader: Reader, origin: int, options: Options) -> Iso9660:
     """
     if options.tree and options.tree not in TITLES:
         raise UnsupportedError(f"this is the ISO 9660 side of the disc; its {options.tree.upper()} side is not read")
-    descriptors = _choose_session(reader, origin, options)
+    return open_session(reader, origin, _choose_session(reader, origin, options), options)
+
+
+def open_session(reader: Reader, origin: int, descriptors: DescriptorSet, options: Options) -> Iso9660:
+    """The tree that the options choose of a session, by its descriptors. Raises DamagedError, NotFoundError, OSError."""
     if descriptors.first is None:
         raise DamagedError(origin, "it has no volume descriptor that leads to a directory")
+    room = reader.size
     reader = sessions.at_address(reader, sessions.address_of_start(reader, descriptors, descriptors.first))
     descriptors, misled = _with_roots(reader, descriptors)
     trees = find_trees(reader, descriptors)
@@ -51,6 +56,7 @@ def open_volume(reader: Reader, origin: int, options: Options) -> Iso9660:
         shown = _open(reader, descriptors, _wanted(trees, options.tree), options)
     shown.warnings = (*shown.warnings, *misled, *_remarks(reader, descriptors))
     shown.trees = tuple(tree.name for tree in trees)
+    shown.room = room
     return shown
 
 

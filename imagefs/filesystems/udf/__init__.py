@@ -16,13 +16,14 @@ Not read: sets of several volumes, access control lists, Macintosh and OS/2 attr
 Sources: ECMA-167 3rd edition, OSTA UDF 1.02 to 2.60; for what is not in them, Linux fs/udf.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from imagefs.filesystems.udf.builds import Build, builds
 from imagefs.filesystems.udf.descriptors import BLOCK_SIZES, RECOGNITION_BYTE, anchors, slot_sizes
 from imagefs.filesystems.udf.filesystem import Udf
 from imagefs.filesystems.udf.volume import open_volume, volume_at
-from imagefs.formats import Candidate, Format, Layer, Match
+from imagefs.formats import Candidate, Format, Layer, Match, State
 from imagefs.options import Options
 
 __all__ = ["FORMAT", "Build", "builds", "open_build", "open_udf", "probe", "states"]
@@ -41,7 +42,7 @@ def probe(candidate: Candidate) -> Match | None:
     return None
 
 
-def states(candidate: Candidate) -> Sequence[str]:
+def states(candidate: Candidate) -> Sequence[State]:
     """The sessions of an image without a table of contents, or the builds of one, when there are several.
 
     Raises DamagedError, OSError.
@@ -49,14 +50,20 @@ def states(candidate: Candidate) -> Sequence[str]:
     found = builds(candidate)
     if len(found) < 2:
         return []
-    sessions = [build.session for build in found]
-    if sessions[-1] == 1:
-        return [f"build{build.number}" for build in found]
-    names = []
+    counts = Counter(build.session for build in found)
+    numbers: Counter[int] = Counter()
+    states = []
     for build in found:
-        own = build.number - sessions.index(build.session)
-        names.append(f"session{build.session}" + (f"-build{own}" if sessions.count(build.session) > 1 else ""))
-    return names
+        numbers[build.session] += 1
+        name = f"session{build.session}" if len(counts) > 1 else ""
+        if counts[build.session] > 1:
+            name += f"{'-' if name else ''}build{numbers[build.session]}"
+        states.append(State(name, _opener(candidate, build)))
+    return states
+
+
+def _opener(candidate: Candidate, build: Build) -> Callable[[Options], Udf]:
+    return lambda options: open_build(candidate, build)
 
 
 def open_build(candidate: Candidate, build: Build) -> Udf:

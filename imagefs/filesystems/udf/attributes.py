@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from imagefs import limits
-from imagefs.errors import DamagedError
+from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.filesystems.udf import entries, names, tags
 from imagefs.filesystems.udf.directories import PARENT, STREAM_METADATA, read_identifiers
 from imagefs.filesystems.udf.entries import FileEntry
@@ -23,6 +23,8 @@ _HEADER_BYTES = 24
 _ATTRIBUTE = struct.Struct("<I4xI")  # type, length
 _DEVICE = struct.Struct("<16xII")
 _DEVICE_TYPE = 12
+_EXTENTS = limits.CE_BYTES // 512
+"""Extents of what attributes are kept in; more than it can have are not looked at for each file anew."""
 _SYSTEM = b"*UDF "
 _FORK = b"*UDF Macintosh Resource Fork"
 PREFIX, RESOURCE_FORK = "user.udf.", "user.com.apple.ResourceFork"
@@ -52,9 +54,9 @@ def _areas(space: Space, entry: FileEntry) -> Iterator[bytes]:
     file = tags.long_ad(entry.attributes, 0)
     if file.length:
         try:
-            content = space.content(space.entry(file.reference, file.block))
+            content = space.content(space.entry(file.reference, file.block), most=_EXTENTS)
             yield content.pread(0, limits.XATTR_BYTES)
-        except DamagedError:
+        except (DamagedError, UnsupportedError):
             return
 
 
@@ -67,7 +69,7 @@ def streams_of(space: Space, entry: FileEntry) -> dict[str, bytes]:
     if directory.kind not in (entries.STREAMS, entries.DIRECTORY):
         raise DamagedError(directory.offset, "the stream directory of a file is none")
     size = min(directory.size, limits.CE_BYTES)
-    identifiers, fault = read_identifiers(space.content(directory).pread(0, size), size)
+    identifiers, fault = read_identifiers(space.content(directory, most=_EXTENTS).pread(0, size), size)
     if fault:
         raise fault
     found = {}
@@ -78,5 +80,5 @@ def streams_of(space: Space, entry: FileEntry) -> dict[str, bytes]:
             stream = space.entry(reference, block)
             if stream.size <= limits.XATTR_BYTES:
                 shown = RESOURCE_FORK if name == _FORK else PREFIX + name.decode()
-                found[shown] = space.content(stream).exactly(0, stream.size)
+                found[shown] = space.content(stream, most=_EXTENTS).exactly(0, stream.size)
     return found

@@ -18,6 +18,7 @@ from imagefs.filesystems.udf import tags, vat
 from imagefs.filesystems.udf.descriptors import ANCHOR_BLOCK, Descriptors, block_at, find_volume, slot_sizes
 from imagefs.filesystems.udf.space import Space
 from imagefs.formats import Candidate
+from imagefs.readers import Reader, Run
 
 _SECTOR_BYTES = 2048
 _ISO_BYTE = 16 * _SECTOR_BYTES
@@ -27,6 +28,29 @@ _MOST_PARTITIONS = 8
 """of a session in which a table is looked for: one is virtual, by the book"""
 _CD_GAPS = (150, 6900, 11400)
 """Sectors between sessions on a CD: a pregap alone; lead-out and lead-in after a later and after the first session."""
+
+
+class _Watched(Reader):
+    """The image while it is searched. When the search has read too often it can read nothing more, and so comes to its end."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.size, self._reader, self._left = reader.size, reader, limits.SEARCH_READS
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self._left -= 1 + length // limits.PROBE_BYTES
+        self.check()
+        return self._reader.pread(offset, length)
+
+    def runs(self, offset: int, length: int) -> Iterator[Run]:
+        return self._reader.runs(offset, length)
+
+    def is_far(self, offset: int) -> bool:
+        return self._reader.is_far(offset)
+
+    def check(self) -> None:
+        """Raise DamagedError when that has come."""
+        if self._left < 0:
+            raise DamagedError(None, "too much has to be searched for its sessions and their former states")
 
 
 class Build(NamedTuple):
@@ -48,8 +72,16 @@ class Build(NamedTuple):
 def builds(candidate: Candidate) -> Sequence[Build]:
     """All states of the volume, the oldest first; of the candidate's own session when its origin tells which.
 
-    Raises DamagedError when there is no volume, OSError, BlockingIOError.
+    Raises DamagedError when there is no volume or they are not found in limits.SEARCH_READS, OSError, BlockingIOError.
     """
+    watched = _Watched(candidate.reader)
+    try:
+        return _builds(Candidate(watched, candidate.name, candidate.folder, candidate.origin))
+    finally:
+        watched.check()
+
+
+def _builds(candidate: Candidate) -> Sequence[Build]:
     origins = [candidate.origin] if candidate.origin else session_origins(candidate)
     found: list[Build] = []
     for session, origin in enumerate(origins, 1):

@@ -103,8 +103,10 @@ class Descriptors(NamedTuple):
         return any(each[0] == 2 and each[5:].startswith(b"*UDF Virtual Partition") for each in self.maps())
 
     def maps(self) -> list[bytes]:
-        """The partition maps. Raises DamagedError when they overrun their table."""
+        """The partition maps. Raises DamagedError when they overrun their table, or are too many."""
         _, _, _, size, count = _LOGICAL.unpack_from(self.logical)
+        if count > limits.PARTITION_MAPS:
+            raise DamagedError(None, f"the volume has {count} partition maps; {limits.PARTITION_MAPS} can be")
         table = self.logical[_MAPS_AT : _MAPS_AT + size]
         found: list[bytes] = []
         at = 0
@@ -208,8 +210,10 @@ def _read_sequence(
     best: dict[tuple[int, int], tuple[tuple[bool, int], bytes]],
 ) -> None:  # fmt: skip
     """Add the descriptors of a sequence to those that prevail, by (tag, partition number)."""
-    jumps, left = 0, min(length // block_bytes, limits.DESCRIPTOR_BLOCKS)
-    while left > 0:
+    jumps, left = 0, length // block_bytes
+    for _ in range(limits.DESCRIPTOR_BLOCKS):
+        if left <= 0:
+            break
         data = block_at(reader, block_bytes, block)
         tag = tags.tag_at(data)
         block, left = block + 1, left - 1
@@ -219,7 +223,7 @@ def _read_sequence(
             break
         if tag.identifier == tags.POINTER and jumps < limits.DESCRIPTOR_JUMPS:
             length, block = _EXTENT.unpack_from(data, 20)
-            jumps, left = jumps + 1, min(length // block_bytes, limits.DESCRIPTOR_BLOCKS)
+            jumps, left = jumps + 1, length // block_bytes
         elif tag.identifier in (tags.PRIMARY, tags.PARTITION, tags.LOGICAL):
             number = _PARTITION.unpack_from(data)[0] if tag.identifier == tags.PARTITION else 0
             rank = tags.is_intact(data, tag), _SEQUENCE_NUMBER.unpack_from(data, 16)[0]
@@ -241,7 +245,7 @@ def integrity_of(reader: Reader, volume: Descriptors) -> Integrity | None:
     """The last descriptor of the integrity sequence, None when there is none."""
     size = volume.block_bytes
     length, block = _EXTENT.unpack_from(volume.logical, _INTEGRITY_AT)
-    last, left = None, min(length // size, limits.DESCRIPTOR_BLOCKS)
+    last, left = None, length // size
     for _ in range(limits.DESCRIPTOR_BLOCKS):
         if left <= 0:
             break

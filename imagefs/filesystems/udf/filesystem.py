@@ -34,6 +34,7 @@ _BLOCK_BITS = 32
 _SPARE = b"\x08Non-Allocatable Space"
 """The hidden file that holds the spare packets of a sparable partition (UDF 1.50 2.3.13): not a file of the user's."""
 _WINDOW_BYTES = 128 << 10
+_LINK_EXTENTS = limits.LINK_RECORD_BYTES // 512
 
 Address = tuple[int, int]
 """Partition reference and block of a file entry."""
@@ -62,6 +63,7 @@ class Udf(ListedFileSystem):
         self._volume, self._space = volume, volume.space
         self.reader, self.label, self.uuid = volume.space.reader, volume.label, volume.uuid
         self.warnings = volume.warnings
+        self.room = self.reader.size
         self.has_xattrs = volume.descriptors.revision >= 0x200
         self._times = Times()
         self._listings = Listings()
@@ -180,7 +182,7 @@ class Udf(ListedFileSystem):
 
     def _bytes_of(self, entry: FileEntry, copy: int) -> tuple[bytes, DamagedError | None]:
         """The bytes of a directory that are there, and what is missing; lost blocks among them are zeros."""
-        content = self._space.content(entry, copy)
+        content = self._space.content(entry, copy, limits.DIRECTORY_EXTENTS)
         most = min(entry.size, limits.DIRECTORY_BYTES, self.reader.size)
         try:
             return content.pread(0, most), None
@@ -254,8 +256,10 @@ class Udf(ListedFileSystem):
         return self._space.entry(number >> _BLOCK_BITS, number & (1 << _BLOCK_BITS) - 1)
 
     def _target(self, entry: FileEntry) -> bytes | None:
+        if entry.size > limits.LINK_RECORD_BYTES:
+            return None
         try:
-            data = self._space.content(entry).pread(0, min(entry.size, limits.LINK_RECORD_BYTES))
+            data = self._space.content(entry, most=_LINK_EXTENTS).pread(0, entry.size)
         except (DamagedError, UnsupportedError):
             return None
         return names.link_target(data) if len(data) == entry.size else None

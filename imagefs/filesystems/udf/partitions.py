@@ -223,13 +223,13 @@ def _metadata(space: Space, each: bytes, below: int) -> Metadata:
 def _extents(space: Space, entry: FileEntry) -> Iterator[tuple[int, int, int]]:
     """(first block, blocks, byte offset) of the recorded extents of a metadata file."""
     first = total = 0
-    for length, is_hole, block, reference in space.pieces(entry):
+    for length, is_hole, block, reference in space.pieces(entry, limits.METADATA_EXTENTS):
         partition, left = space.partition(reference), -(-length // space.block_bytes)
         while left > 0 and not is_hole:
             offset, run = partition.place(block)
             count = min(left, run)
             yield first, count, offset
             first, block, left, total = first + count, block + count, left - count, total + 1
-            if total > limits.ALLOCATIONS:
-                raise DamagedError(entry.offset, f"the metadata file has more than {limits.ALLOCATIONS} extents")
+            if total > limits.METADATA_EXTENTS:
+                raise DamagedError(entry.offset, f"the metadata file has more than {limits.METADATA_EXTENTS} extents")
         first += left

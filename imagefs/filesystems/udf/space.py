@@ -143,8 +143,9 @@ class Space:
 
     # --- content ----------------------------------------------------------------------------------------------------
 
-    def pieces(self, entry: FileEntry) -> Iterator[Piece]:
-        """The extents of a file in order. Raises DamagedError where the chain of them is broken."""
+    def pieces(self, entry: FileEntry, most: int = limits.ALLOCATION_CHAIN) -> Iterator[Piece]:
+        """The extents of a file in order. Raises DamagedError where the chain of them is broken, or has more than `most`
+        blocks."""
         form, data, reference = entry.form, entry.allocation, entry.reference
         seen: set[tuple[int, int]] = set()
         while True:
@@ -159,10 +160,8 @@ class Space:
             where = following.reference, following.block
             if where in seen:
                 raise DamagedError(entry.offset, "the allocation descriptors lead back to themselves")
-            if len(seen) >= limits.ALLOCATION_CHAIN:
-                raise DamagedError(
-                    entry.offset, f"more than {limits.ALLOCATION_CHAIN} blocks of allocation descriptors"
-                )
+            if len(seen) >= most:
+                raise DamagedError(entry.offset, f"more than {most} blocks of allocation descriptors")
             seen.add(where)
             data, reference = self._chained(following), following.reference
 
@@ -173,8 +172,9 @@ class Space:
                 return data[_CHAIN_AT : _CHAIN_AT + _LENGTH.unpack_from(data, _CHAIN_LENGTH_AT)[0]]
         raise DamagedError(self._offset(piece.reference, piece.block), "allocation descriptors are missing")
 
-    def content(self, entry: FileEntry, copy: int = 0) -> Reader:
-        """What is in a file: `entry.size` bytes. What cannot be placed is missing there, and raises when it is read."""
+    def content(self, entry: FileEntry, copy: int = 0, most: int = limits.ALLOCATIONS) -> Reader:
+        """What is in a file: `entry.size` bytes. What cannot be placed is missing there, and raises when it is read; so is
+        what lies behind `most` extents."""
         size = entry.size
         if entry.form == entries.EMBEDDED:
             length = min(entry.allocation_bytes, size)
@@ -183,10 +183,10 @@ class Space:
         extents: list[Extent] = []
         position = count = 0
         try:
-            for offset, length in self._runs(entry, copy):
+            for offset, length in self._runs(entry, copy, min(most, limits.ALLOCATION_CHAIN)):
                 count += 1
-                if count > limits.ALLOCATIONS:
-                    raise DamagedError(entry.offset, f"the file has more than {limits.ALLOCATIONS} extents")
+                if count > most:
+                    raise DamagedError(entry.offset, f"the file has more than {most} extents")
                 length = min(length, size - position)
                 last = extents[-1] if extents else None
                 if (
@@ -208,9 +208,9 @@ class Space:
         extents.append(Extent(position, size - position, None))
         return joined(extents, size)
 
-    def _runs(self, entry: FileEntry, copy: int) -> Iterator[tuple[int, int]]:
+    def _runs(self, entry: FileEntry, copy: int, most: int) -> Iterator[tuple[int, int]]:
         """(byte offset, bytes) of what a file consists of; the offset is _HOLE for a hole, _NOWHERE for what is missing."""
-        for length, is_hole, block, reference in self.pieces(entry):
+        for length, is_hole, block, reference in self.pieces(entry, most):
             if is_hole:
                 yield _HOLE, length
                 continue

@@ -87,7 +87,7 @@ def vat_at(space: Space, sector: int) -> VirtualTable | None:
     own = Space(space.reader, size)
     own.partitions.append(Physical(start, size))
     try:
-        content = own.content(entry)
+        content = own.content(entry, most=limits.VAT_EXTENTS)
         is_whole = not any(run.kind is RunKind.MISSING for run in content.runs(0, entry.size))
         return _table_of(entry, content, sector, start) if is_whole else None
     except (DamagedError, UnsupportedError):

@@ -10,17 +10,16 @@ background a third process, the command itself, waits until the mount is live an
 """
 
 import contextlib
-import errno
+import gc
 import logging
 import os
 import signal
-import stat
 import sys
 import threading
 import time
 from types import FrameType
 
-from imagefs.confine import Account, account_of
+from imagefs.confine import Account, account_of, close_inherited, let_in, named_by, places_of
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.keeper import (
     MESSAGE_BYTES,
@@ -74,6 +73,13 @@ class ConfinedMount:
             return 0
         return self._run_in_background()
 
+    def check(self) -> None:
+        """Open the image as a mount would, confined, and mount nothing. Raises ImageError, OSError."""
+        with contextlib.closing(Keeper()) as keeper:
+            keeper.start(self._work)
+            gc.enable()
+            keeper.wait_until_opened()
+
     # --- the command, for a mount in the background -----------------------------------------------------------------
 
     def _run_in_background(self) -> int:
@@ -107,7 +113,7 @@ class ConfinedMount:
         try:
             listen_to_none()
             end_with_parent(signal.SIGTERM, parent)
-            close_inherited({self._tell, *_named_by(self.path)})
+            close_inherited({self._tell, *named_by(self.path)})
             status = self._keep()
         except Exception as error:
             if self._tell < 0:  # nobody reads from the command any more
@@ -172,7 +178,7 @@ class ConfinedMount:
         from imagefs.frontends.fuse.mount import Mount
         from imagefs.image import open_image
 
-        close_inherited({line.number, *_named_by(self.path)})
+        close_inherited({line.number, *named_by(self.path)})
         if self.cache_bytes is not None:
             from imagefs.cache import configure
 
@@ -216,47 +222,6 @@ class ConfinedMount:
             served.attach()
             served.serve(ready, [])
             line.ended()
-
-
-def let_in(account: Account | None, path: str) -> Account | None:
-    """Whom to become for what lies there: root's number, without its rights, where nobody else is let in.
-
-    Raises OSError for a user that was chosen.
-    """
-    from imagefs.confine import is_let_in
-
-    if account is None or not account.uid or is_let_in(account, path):
-        return account
-    if account.chosen:
-        raise OSError(errno.EACCES, f"the user {account.uid} is not let in there, even with root's right to read", path)
-    log.info("only root is let in to %s: it is served as root, without capabilities", path)
-    return Account(0, 0, chosen=False)
-
-
-def places_of(path: str) -> list[str]:
-    """What opening an image may need: the folders that it and what it is a link to lie in; of a device, it alone."""
-    real = os.path.realpath(path)
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return []  # the error is for who opens it
-    if not stat.S_ISREG(mode):
-        return [os.path.abspath(path), real]
-    return [os.path.dirname(os.path.abspath(path)), os.path.dirname(real)]
-
-
-def _named_by(path: str) -> list[int]:
-    """The descriptor that a path like /dev/fd/7 means."""
-    folder, number = os.path.split(path)
-    return [int(number)] if folder in ("/dev/fd", "/proc/self/fd") and number.isdigit() else []
-
-
-def close_inherited(kept: set[int]) -> None:
-    """Close what whoever started this left open, but for the standard ones: he may wait for its end."""
-    for number in map(int, os.listdir("/proc/self/fd")):
-        if number > 2 and number not in kept:
-            with contextlib.suppress(OSError):  # the listing's own
-                os.close(number)
 
 
 def _hand_on_signals(child: int) -> list[int]:

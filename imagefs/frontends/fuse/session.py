@@ -96,6 +96,19 @@ def mount_image(
     return _mount_in_one_process(path, mountpoint, options, foreground, remove)
 
 
+def check_image(path: str, options: Options) -> None:
+    """Open an image as `mount_image` would, confined or not, and mount nothing. Raises ImageError, OSError."""
+    if options.sandbox is not False:
+        from imagefs.frontends.fuse.separate import ConfinedMount
+
+        ConfinedMount(path, None, options, foreground=True, cache_bytes=None).check()
+        return
+    from imagefs.image import open_image
+
+    with open_image(path, options) as image:
+        image.tree.entries(image.tree.root)
+
+
 def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, foreground: bool, remove: bool) -> int:
     """Without confinement: who parses also unmounts."""
     from imagefs.frontends.fuse.mount import Mount

@@ -20,6 +20,11 @@ def test_entries_of_the_folder_that_was_typed(imagefs: Imagefs, shown: Shown, tm
     assert imagefs("complete-path", "disc", "disc.txt/") == (0, b"", [])
 
 
+def test_it_is_confined_before_the_image_is_opened(imagefs: Imagefs, shut_in: list[str], tmp_path: Path) -> None:
+    assert imagefs("complete-path", tmp_path / "missing", "").status == 1
+    assert shut_in == [str(tmp_path / "missing")]
+
+
 def test_nothing_to_say(imagefs: Imagefs, tmp_path: Path) -> None:
     (tmp_path / "text.iso").write_text("no image\n" * 9000)
     for words in ([tmp_path / "missing", ""], [tmp_path / "text.iso", ""]):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.errors import NotFoundError
+from imagefs import limits
+from imagefs.errors import DamagedError, NotFoundError
 from imagefs.filesystems.udf import builds, open_build, states
 from imagefs.filesystems.udf.descriptors import find_volume
 from imagefs.filesystems.udf.space import Space
-from imagefs.filesystems.udf.vat import vat_at
+from imagefs.filesystems.udf.vat import find_vat, vat_at
 from imagefs.formats import Candidate
 from imagefs.readers import BytesReader
 from imagefs.sources import open_source
@@ -46,7 +47,8 @@ def test_sessions_of_mkudffs(three_sessions: Path, padding: int) -> None:
     assert [(b.number, b.session, b.origin, b.vat, b.label) for b in found] == [
         (n + 1, n + 1, n * SESSION * 2048, (n + 1) * SESSION - 1, f"Session {n}") for n in range(3)
     ]
-    assert states(Candidate(open_source(str(three_sessions)))) == ["session1", "session2", "session3"]
+    candidate = Candidate(open_source(str(three_sessions)))
+    assert [state.name for state in states(candidate)] == ["session1", "session2", "session3"]
     assert opened(three_sessions).label == "Session 0"
     for number in (1, 2, 3):
         assert opened(three_sessions, session=number).label == f"Session {number - 1}"
@@ -130,7 +132,7 @@ def test_builds_of_one_table_after_the_other(revision: int) -> None:
     assert [check_filesystem(open_build(candidate, b)) for b in found] == [{b"/old": b"first"}, {b"/new": b"later"}]
     assert check_filesystem(opened(image)) == {b"/new": b"later"}
     assert check_filesystem(opened(image, session=1)) == {b"/old": b"first"}
-    assert states(candidate) == ["build1", "build2"]
+    assert [state.name for state in states(candidate)] == ["build1", "build2"]
     if revision > 0x0150:
         assert [b.label for b in found] == ["VAT LABEL", "SECOND"]
 
@@ -171,6 +173,47 @@ def test_the_blocks_of_a_table_are_not_read_to_list_it() -> None:
     assert len(found.blocks) == many
 
 
+class Counted(BytesReader):
+    """Counts the reads."""
+
+    reads = 0
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        return super().pread(offset, length)
+
+
+def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has an image made so that each of many blocks has to be tried in vain does not keep anybody waiting."""
+    made, first, block = old_disc(0x0201)
+    reader = Counted(second_table(first, made, block))
+    assert len(builds(Candidate(reader))) == 2
+    monkeypatch.setattr(limits, "SEARCH_READS", reader.reads - 1)
+    reader.reads = 0
+    with pytest.raises(DamagedError, match="too much has to be searched"):
+        builds(Candidate(reader))
+    assert reader.reads == limits.SEARCH_READS
+
+
+def test_what_is_like_a_table_costs_no_more_than_one() -> None:
+    """Each of the last blocks may be the entry of a file whose extents go on and on."""
+    made, first, _ = old_disc(0x0201)
+    at, chained, tried = len(first) // 2048 - udf.START, 500, 100
+    blocks = []
+    for block in range(at, at + chained):
+        ads = udf.short_ad(2048, at) + udf.short_ad(2048, block + 1, udf.NEXT)
+        blocks.append(udf.tagged(258, block, struct.pack("<II", 0, len(ads)) + ads))
+    for block in range(at + chained, at + chained + tried):
+        blocks.append(udf.entry(block, 248, 1 << 20, udf.short_ad(2048, at, udf.NEXT), form=udf.SHORT))
+    reader = Counted(first + b"".join(block.ljust(2048, b"\0") for block in blocks))
+    assert vat_at(Space(reader, 2048), udf.START + at + chained) is None
+    assert reader.reads <= limits.VAT_EXTENTS + 2
+    reader.reads = 0
+    table = find_vat(Space(reader, 2048))
+    assert table is not None and table.label == "VAT LABEL"
+    assert reader.reads <= (tried + chained) * (limits.VAT_EXTENTS + 2)
+
+
 @pytest.mark.foreign
 def test_builds_in_one_of_several_sessions(three_sessions: Path) -> None:
     """The third session was added to, and nothing changed but the label."""
@@ -183,7 +226,7 @@ def test_builds_in_one_of_several_sessions(three_sessions: Path) -> None:
     head = struct.pack("<HH", 152, 0) + udf.dstring("AGAIN", 128) + struct.pack("<5I", block - 1, 0, 1, 0, 0)
     table = head + struct.pack(f"<{len(last.blocks)}I", *last.blocks)
     candidate = Candidate(BytesReader(data + udf.entry(block, 248, len(table), table).ljust(2048, b"\0")))
-    assert states(candidate) == ["session1", "session2", "session3-build1", "session3-build2"]
+    assert [state.name for state in states(candidate)] == ["session1", "session2", "session3-build1", "session3-build2"]
     assert [b.label for b in builds(candidate)] == ["Session 0", "Session 1", "Session 2", "AGAIN"]
     assert [names(open_build(candidate, b)) for b in builds(candidate)] == [[], [], [], []]
 
