@@ -57,19 +57,16 @@ PATH_TABLE_BYTES = 16 << 20
 RECOVERED_DIRECTORIES = 4096
 """Subdirectories of one damaged directory that are sought by the path table: each costs a read."""
 
-DIRECTORY_EXTENTS = 1 << 15
-"""Extents of one UDF directory: one of DIRECTORY_BYTES in single blocks of 2 KiB."""
-
 DIRECTORY_DEPTH = 1000
 """A path of 4096 bytes cannot be deeper than 2048."""
 
 DIRECTORY_NAMES = 16
 """Names under which a walk enters one directory. By the book it has one, and some discs give a folder two; where every
-directory of a chain names the next one twice, each level would double the work. So a walk lists, and `extract` copies, at most
-this many times what the image holds."""
+directory of a chain names the next one twice, each level would double the work."""
 
 ENTRY_BYTES = 16
-"""The shortest entry of a directory (XDVDFS; in ISO 9660 it has 34 bytes, in UDF 40)."""
+"""The shortest entry of a directory (XDVDFS; in ISO 9660 it has 34 bytes, in UDF 40). No walk lists more entries than an
+image has room for: a disc has files besides, so that this allows for folders with two names as well."""
 
 COPIED_RATIO = 500
 """How many times its size `extract` copies out of an image: files may share what they hold, and those of a disc with many
@@ -129,6 +126,10 @@ ALLOCATION_CHAIN = 1 << 16
 ALLOCATIONS = 1 << 18
 """Extents of one UDF file that do not adjoin: 64 GiB in fragments of 256 KiB."""
 
+SPARE_ALLOCATIONS = 64
+"""Extents of a UDF file beyond one for each of its blocks, which is all that it can need: but for the last they are whole
+blocks."""
+
 VAT_BLOCKS = 600
 """Blocks before the last one in which the virtual allocation table of a UDF disc is sought: run-out, lost ends."""
 
@@ -136,8 +137,8 @@ VAT_EXTENTS = 64
 """Extents of a virtual allocation table: that of a full CD written in packets of 64 KiB has 22; many places are tried."""
 
 SEARCH_READS = 1 << 15
-"""Reads in which the sessions of a UDF disc without a table of contents, and their former states, have to be found: a session
-takes 50, and some hundreds where much lies between it and the next."""
+"""Reads in which the sessions of a UDF disc without a table of contents, and their former states, have to be found: a
+session takes 50, and some hundreds where much lies between it and the next."""
 
 VAT_PADDING_BYTES = 64 << 20
 """Zeros after the end of a UDF disc that are skipped to find its last block."""

@@ -61,15 +61,15 @@ def resolve(tree: FileSystem, path: bytes, *, follow: bool) -> Node:
 class Visit:
     """One pass over the folders of a tree.
 
-    A folder with several names is entered under each, up to limits.DIRECTORY_NAMES; and no more entries are listed than
-    make up that many times what the image has room for, since the directories of a hostile one may overlap as well.
+    A folder with several names is entered under each, up to limits.DIRECTORY_NAMES; and no more entries are listed than the
+    image has room for, since the directories of a hostile one may overlap as well.
     """
 
     def __init__(self, tree: FileSystem, onerror: OnError) -> None:
         self._tree, self._onerror = tree, onerror
         self._entered: dict[int, list[bytes]] = {}
         """Inode number -> the paths on which the folder was met"""
-        most = math.inf if tree.room is None else limits.DIRECTORY_NAMES * (tree.room // limits.ENTRY_BYTES)
+        most = math.inf if tree.room is None else tree.room // limits.ENTRY_BYTES
         self._left = most + MADE_UP_ENTRIES
         self._ended = False
 
@@ -101,7 +101,9 @@ class Visit:
         known.append(path)
         if len(known) > limits.DIRECTORY_NAMES:
             most = limits.DIRECTORY_NAMES
-            raise DamagedError(None, f"this folder has more than {most} names in the image; it is left out under the others")
+            raise DamagedError(
+                None, f"this folder has more than {most} names in the image; it is left out under the others"
+            )
 
 
 def walk(

@@ -22,7 +22,9 @@ DAMAGED = 65
 def plain_iso() -> bytes:
     first, last = iso.ROOT, iso.ROOT + LEVELS
     contents = {
-        block: iso.directory(block, max(first, block - 1), *(iso.record(name, block + 1, 2048, 2) for name in (b"A", b"B")))
+        block: iso.directory(
+            block, max(first, block - 1), *(iso.record(name, block + 1, 2048, 2) for name in (b"A", b"B"))
+        )
         for block in range(first, last)
     }
     contents[last] = iso.directory(last, last - 1, iso.record(b"F", last + 1, 4))
@@ -123,34 +125,32 @@ def wide_xdvdfs(count: int) -> bytes:
     return sectors + b"leaf".ljust(xdvdfs.SECTOR, b"\0") + leaves + folders
 
 
-def test_folders_that_share_their_entries_are_no_more_than_a_few_times_the_image(
+def test_folders_that_share_their_entries_are_not_shown_beyond_what_the_image_has_room_for(
     imagefs: Imagefs, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr("imagefs.cli.paths.MADE_UP_ENTRIES", 0)
     image = tmp_path / "wide"
-    image.write_bytes(wide_xdvdfs(500))
+    image.write_bytes(wide_xdvdfs(200))
     result = imagefs("ls", "-R", image)
-    most = limits.DIRECTORY_NAMES * image.stat().st_size // limits.ENTRY_BYTES
+    most = image.stat().st_size // limits.ENTRY_BYTES
     assert result.status == DAMAGED
     assert [line.rpartition(": ")[2] for line in result.errors] == [OVERLAP]
-    assert most <= len(re.findall(rb"^[df]\d+$", result.out, re.MULTILINE)) <= most + 500 < 500 * 500
+    assert most <= len(re.findall(rb"^[df]\d+$", result.out, re.MULTILINE)) <= most + 200 < 200 * 200
 
 
 def test_broken_folders_that_share_their_entries_count_as_well(imagefs: Imagefs, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("imagefs.cli.paths.MADE_UP_ENTRIES", 0)
-    data = bytearray(wide_xdvdfs(500))
+    data = bytearray(wide_xdvdfs(200))
     data[34 * xdvdfs.SECTOR + 2 : 34 * xdvdfs.SECTOR + 4] = b"\xfe\xff"  # the right half of the tree is nowhere
     image = tmp_path / "wide"
     image.write_bytes(data)
     result = imagefs("ls", "-R", image)
     assert result.status == DAMAGED
     assert result.errors[-1].rpartition(": ")[2] == OVERLAP
-    assert len(result.errors) < 500
+    assert len(result.errors) < 200
 
 
-def test_copies_of_shared_content_are_no_more_than_many_times_the_image(
-    imagefs: Imagefs, tmp_path: Path, monkeypatch
-):
+def test_copies_of_shared_content_are_no_more_than_many_times_the_image(imagefs: Imagefs, tmp_path: Path, monkeypatch):
     records = [iso.record(b"F%02d" % number, iso.ROOT + 1, 10 * 2048) for number in range(30)]
     image = tmp_path / "shared.iso"
     image.write_bytes(iso.volume({iso.ROOT: iso.directory(iso.ROOT, iso.ROOT, *records)}))

@@ -1,8 +1,8 @@
 """`imagefs complete-path IMAGE TYPED`: what a shell offers for a path in an image of which TYPED is the beginning.
 
 A line for each entry of the folder that was typed so far, folders with a slash behind them. It is for the completions alone,
-so that it says nothing when there is nothing to say: no image, damage, a password. The image is read confined, as by a mount:
-whoever presses the tabulator key has not said yet that he trusts it.
+so that it says nothing when there is nothing to say: no image, damage, a password. The image is read confined, as by a
+mount: who presses the tabulator key has not said that he trusts it.
 """
 
 from collections.abc import Iterator, Sequence

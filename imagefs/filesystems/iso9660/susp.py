@@ -289,7 +289,7 @@ class Continuations:
         return self._left is not None
 
     def count(self, length: int) -> None:
-        """Say that reading areas costs as much as that many bytes. Raises DamagedError when there are too many in a listing."""
+        """Say that reading costs as much as that many bytes. Raises DamagedError when it is too much for a listing."""
         if self._left is not None:
             self._left -= length
             if self._left < 0:

@@ -31,7 +31,7 @@ _CD_GAPS = (150, 6900, 11400)
 
 
 class _Watched(Reader):
-    """The image while it is searched. When the search has read too often it can read nothing more, and so comes to its end."""
+    """The image while it is searched. A search that has read too often can read nothing more, and so comes to its end."""
 
     def __init__(self, reader: Reader) -> None:
         self.size, self._reader, self._left = reader.size, reader, limits.SEARCH_READS

@@ -182,8 +182,8 @@ class Udf(ListedFileSystem):
 
     def _bytes_of(self, entry: FileEntry, copy: int) -> tuple[bytes, DamagedError | None]:
         """The bytes of a directory that are there, and what is missing; lost blocks among them are zeros."""
-        content = self._space.content(entry, copy, limits.DIRECTORY_EXTENTS)
         most = min(entry.size, limits.DIRECTORY_BYTES, self.reader.size)
+        content = self._space.content(entry, copy, most // self._space.block_bytes + limits.SPARE_ALLOCATIONS)
         try:
             return content.pread(0, most), None
         except DamagedError as error:

@@ -174,8 +174,9 @@ class Space:
 
     def content(self, entry: FileEntry, copy: int = 0, most: int = limits.ALLOCATIONS) -> Reader:
         """What is in a file: `entry.size` bytes. What cannot be placed is missing there, and raises when it is read; so is
-        what lies behind `most` extents."""
+        what lies behind `most` extents, or more than it can need."""
         size = entry.size
+        most = min(most, size // self.block_bytes + limits.SPARE_ALLOCATIONS)
         if entry.form == entries.EMBEDDED:
             length = min(entry.allocation_bytes, size)
             start = entry.offset + entry.attributes_at + entry.attributes_bytes

@@ -172,6 +172,21 @@ def test_a_chain_of_areas_to_which_every_record_leads_makes_the_directory_unread
     assert time.monotonic() - begin < SLOWEST_SECONDS
 
 
+def test_entries_of_areas_count_as_well_as_their_bytes() -> None:
+    """An area of 2 KiB holds 500 entries that say nothing, or eight of a long link."""
+
+    def read(area: bytes) -> list[bytes]:
+        records = [record(b"%05d" % n, 30, 0, 0, px(FILE) + ce(31, 0, len(area))) for n in range(400)]
+        root = directory(ROOT, ROOT, record(b"SUB", 64, SECTOR, 2, px(0o40755)), dot=iso.SP + px(0o40755))
+        sub = directory(64, ROOT, *records)
+        filesystem = opened(volume({ROOT: root, 31: area, 64: sub}, blocks=64 + len(sub) // SECTOR))
+        return [name for name, _ in filesystem.entries(find(filesystem, "sub"))]
+
+    assert len(read(iso.entry(b"ZZ", bytes(246)) * 8)) == 400
+    with pytest.raises(DamagedError, match="more continuation areas than they can need"):
+        read(iso.entry(b"ZZ") * 500)
+
+
 def test_a_maze_of_directories_is_searched_once() -> None:
     """Each of 30 directories has the next one in it under two names: a billion paths."""
     blocks = range(ROOT, ROOT + 30)

@@ -197,7 +197,7 @@ def test_a_search_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_like_a_table_costs_no_more_than_one() -> None:
     """Each of the last blocks may be the entry of a file whose extents go on and on."""
-    made, first, _ = old_disc(0x0201)
+    _, first, _ = old_disc(0x0201)
     at, chained, tried = len(first) // 2048 - udf.START, 500, 100
     blocks = []
     for block in range(at, at + chained):

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from imagefs import limits
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.filesystems.udf import FORMAT
 from imagefs.formats import Candidate
@@ -162,6 +163,23 @@ def test_what_follows_a_broken_chain_is_missing() -> None:
     for name in files:
         reader = filesystem.open(find(filesystem, name))
         check_reader(reader, content, missing=[(BLOCK, 6 * BLOCK)])
+
+
+def test_more_extents_than_a_file_has_blocks_are_not_followed() -> None:
+    """All extents but the last are whole blocks. An image of thousands of entries with one chain of crumbs must not cost the
+    reading of it thousands of times."""
+    made = Builder()
+    first = made.put(b"x")
+    most = limits.SPARE_ALLOCATIONS
+    for count, is_whole in ((most, True), (most + 1, False)):
+        image = of(made, file=made.add(FILE, count, short_ad(1, first) * count, SHORT))
+        filesystem = opened(image)
+        reader = filesystem.open(find(filesystem, "file"))
+        if is_whole:
+            check_reader(reader, b"x" * count)
+        else:
+            with pytest.raises(DamagedError):
+                reader.exactly(0, count)
 
 
 def test_content_outside_the_image_is_missing() -> None:

@@ -241,6 +241,15 @@ def test_metadata_mirror() -> None:
         assert check_filesystem(opened(without(image, *lost))) == seen
 
 
+def test_more_partitions_than_can_be() -> None:
+    """Each may have tables as large as can be kept."""
+    image = bytearray(filled("physical")[0].image())
+    for sequence in (udf.MAIN, udf.RESERVE):
+        image[(sequence + 2) * 2048 + 268] = 9
+    with pytest.raises(DamagedError, match="9 partition maps; 8 can be"):
+        opened(bytes(image))
+
+
 def test_unknown_partitions() -> None:
     made, _ = filled("sparable")
     image = made.image().replace(b"*UDF Sparable Partition", b"*UDF Rotating Partition")
