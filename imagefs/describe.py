@@ -90,6 +90,7 @@ def _disc(disc: Disc) -> Facts:
         "performer": disc.performer,
         "songwriter": disc.songwriter,
         "catalog": disc.catalog,
+        "is_set": disc.is_set,
         "sessions": [_session(session) for session in disc.sessions],
     }
 

@@ -42,6 +42,7 @@ class Image:
         except BaseException:
             self._folder.close()
             raise
+        self._folder.forget_names()
 
     # --- from the file to the content -------------------------------------------------------------------------------
 
@@ -69,19 +70,29 @@ class Image:
         if any(extension in entry.extensions for entry in formats(Layer.WRAPPER)):
             # disc.bin.ecm beside disc.cue; a .bin may be a wrapper too
             extensions.add(stem.rpartition(".")[2] if "." in stem else "")
-        for entry in formats(Layer.CONTAINER):
-            if entry.parts is None or extensions.isdisjoint(entry.describes):
-                continue
-            for other in self._folder.names()[: limits.DISC_TRACKS]:
-                if other.rpartition(".")[2].lower() in entry.extensions and self._describes(entry, other, name):
-                    steps = list(self.steps)
-                    try:
-                        return self._unwrap(Candidate(self._folder.open(other), other, self._folder))
-                    except (ImageError, OSError) as error:
-                        self.warnings.append(f"{other} beside it is not used: {message_of(error)}")
-                        self._unused = self._unused or error
-                        self.steps = steps
+        for entry, other in self._descriptors(extensions):
+            if self._describes(entry, other, name):
+                steps = list(self.steps)
+                try:
+                    return self._unwrap(Candidate(self._folder.open(other), other, self._folder))
+                except (ImageError, OSError) as error:
+                    self.warnings.append(f"{other} beside it is not used: {message_of(error)}")
+                    self._unused = self._unused or error
+                    self.steps = steps
         return None
+
+    def _descriptors(self, extensions: set[str]) -> Iterator[tuple[Format, str]]:
+        """The files beside it that by their names describe data with one of these extensions, and their formats."""
+        meant = [
+            entry for entry in formats(Layer.CONTAINER) if entry.parts and not extensions.isdisjoint(entry.describes)
+        ]
+        ends = {entry.name: tuple(f".{extension}" for extension in entry.extensions) for entry in meant}
+        every = tuple(end for each in ends.values() for end in each)
+        names = [name for name in self._folder.names() if name.lower().endswith(every)] if meant else []
+        for entry in meant:
+            for name in names[: limits.DISC_TRACKS]:
+                if name.lower().endswith(ends[entry.name]):
+                    yield entry, name
 
     def _describes(self, entry: Format, descriptor: str, name: str) -> bool:
         """Whether a descriptor in the folder names the file `name`. Those that do not, or cannot be read, are let be."""

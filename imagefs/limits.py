@@ -34,7 +34,7 @@ BLOCK_BYTES = 32 << 20
 """One packed block: it is decoded whole, so this bounds what a 4 KiB read can cost."""
 
 HUNKS = 1 << 20
-"""Hunks of a CHD that a file may have however small it is, since runs of equal ones take next to nothing in its map."""
+"""Hunks of a CHD, chunks of a DAA, that a file may have however small it is: equal ones take next to nothing in a map."""
 
 HUNK_HOPS = 64
 """Hunks of a CHD that are each the same as another; writers point at the first of all."""

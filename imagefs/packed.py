@@ -137,12 +137,16 @@ class PackedReader(Reader):
     def _block_by_block(self, offset: int, length: int) -> bytes:
         """A range of which some group cannot be decoded whole: the error is raised if the range itself needs what is bad."""
         parts, end = [], offset + length
+        bad = -1  # the group that is not tried again: a hostile one may have many thousand blocks
         while offset < end:
             group = offset // self._group_bytes
-            try:
-                piece = self._cache.load(self._decoder, group, group + 1)[0]
-                data, inside = piece.data, offset - piece.first * self._group_bytes
-            except (DamagedError, UnsupportedError):
+            if group != bad:
+                try:
+                    piece = self._cache.load(self._decoder, group, group + 1)[0]
+                    data, inside = piece.data, offset - piece.first * self._group_bytes
+                except (DamagedError, UnsupportedError):
+                    bad = group
+            if group == bad:
                 block, inside = divmod(offset, self.block_bytes)
                 data = self._unpack(block, 1)
             parts.append(data[inside : inside + end - offset])

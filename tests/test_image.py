@@ -13,6 +13,7 @@ from imagefs.formats import Candidate
 from imagefs.image import Image, open_image
 from imagefs.nodes import FileSystem
 from imagefs.options import Options
+from imagefs.sources import Folder
 from imagefs.volumes import Volume
 from tests.builders.discs import write_cue
 from tests.builders.sectors import stored, tone, volume
@@ -230,6 +231,23 @@ def test_an_image_that_lost_its_footer_is_read_with_a_warning(tmp_path: Path) ->
     path = path.rename(tmp_path / "whole.iso")
     with open_image(str(path)) as image:
         assert why not in image.warnings
+
+
+def test_a_folder_of_many_images_is_listed_once_and_searched_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_cue(
+        tmp_path, 'FILE "data.iso" BINARY\nTRACK 01 MODE1/2048\nINDEX 01 00:00:00\n', {"data.iso": volume(40)}, "z.cue"
+    )
+    for number in range(9):
+        (tmp_path / f"{number}.iso").write_bytes(b"x")
+    listed: list[Folder] = []
+    names = Folder.names
+    monkeypatch.setattr(Folder, "names", lambda folder: (listed.append(folder), names(folder))[1])
+    monkeypatch.setattr("imagefs.limits.DISC_TRACKS", 5)
+    with open_image(str(tmp_path / "data.iso")) as image:
+        assert [step.name for step in image.steps] == ["cue"]
+    assert len(listed) == 1
 
 
 def test_nothing_to_show(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from imagefs.formats import Candidate, all_formats
 from imagefs.nodes import FileSystem
 from imagefs.options import Options
 from imagefs.readers import BytesReader
-from tests.builders import chd, cso, daa, dax, ecm, iso, isz, mdx, udf, xdvdfs
+from tests.builders import chd, cso, daa, dax, ecm, iso, isz, mdx, pbp, udf, uif, xdvdfs
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "memory.md").read_text()
 ROWS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in DOCUMENT.splitlines() if line.startswith("|")]
@@ -87,6 +87,13 @@ def test_constants_that_are_named_exist() -> None:
         assert hasattr(limits, name), name
 
 
+def pbp_of(count: int) -> bytes:
+    """Its blocks are there and do not inflate, which nobody finds out before they are read."""
+    rows = b"".join(struct.pack("<IH26x", 16 * number, 16) for number in range(count))
+    disc = pbp.disc(b"x", content=pbp.TABLE_AT + len(rows))
+    return pbp.pbp(disc[: pbp.TABLE_AT] + rows + bytes(16 * count))
+
+
 IMAGES: dict[str, Callable[[int], bytes]] = {
     "gzip": lambda count: gzip.compress(b"member", mtime=0) * count,
     "bzip2": lambda count: bz2.compress(b"stream") * count,
@@ -99,9 +106,11 @@ IMAGES: dict[str, Callable[[int], bytes]] = {
     "jso": lambda count: cso.jso(bytes(count * 2048)),
     "dax": lambda count: dax.dax(bytes(count * 8192)),
     "daa": lambda count: daa.daa(bytes(count * 2048), chunk_bytes=2048),
+    "uif": lambda count: uif.uif(bytes(count * 512), sector_bytes=512, chunk_sectors=[1]),
     "mdx": lambda count: (
         mdx.made([[mdx.Track(1, mdx.MODE1, 2048, 0, bytes(count * 2048), group=1)]], one_file=True).file
     ),
+    "pbp": pbp_of,
     "chd": lambda count: chd.chd5(
         numbered(count, 512), chd.whole(numbered(count, 512), 512), [b"zlib"], hunk_bytes=512, unit_bytes=512
     ),

@@ -140,6 +140,13 @@ class TestDamage:
             else:
                 assert reader.pread(block * BLOCK, BLOCK) == CONTENT[block * BLOCK :][:BLOCK]
 
+    def test_a_group_is_tried_once_however_small_its_blocks(self):
+        reader = Example(CONTENT[:1000], 1, bad=(900,))
+        with pytest.raises(DamagedError):
+            reader.pread(0, 1000)
+        assert [call for call in reader.calls if call[1] > 1] == [(0, 1000)] * 2  # the read, and its only group
+        assert len(reader.calls) == 2 + 901
+
     def test_failures_are_not_remembered(self):
         reader = Example(bad=(3,))
         with pytest.raises(DamagedError):

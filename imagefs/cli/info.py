@@ -68,7 +68,7 @@ def _disc_lines(disc: Facts) -> Iterator[str]:
     yield _line("disc", ", ".join(filter(None, (disc["medium"], *_names(disc)))))
     if disc["catalog"]:
         yield _line("catalog", disc["catalog"])
-    yield _line("", f"{_HEADINGS}  flags, title")
+    yield _line("", f"{'disc' if disc['is_set'] else 'session':7}  {_HEADINGS}  flags, title")
     for session in disc["sessions"]:
         for track in session["tracks"]:
             yield _line("", _track_line(session["number"], track))
@@ -77,7 +77,7 @@ def _disc_lines(disc: Facts) -> Iterator[str]:
         )
 
 
-_HEADINGS = f"session  track  mode        {'start':>8}  {'msf':>9}  {'sectors':>8}  {'length':>9}  pregap  {'isrc':12}"
+_HEADINGS = f"track  mode        {'start':>8}  {'msf':>9}  {'sectors':>8}  {'length':>9}  pregap  {'isrc':12}"
 
 
 def _track_line(session: int, track: Facts) -> str:

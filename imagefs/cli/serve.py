@@ -1,9 +1,10 @@
 """Show any number of images as the folders of one mount: those in watched folders, as they come and go, and those that
 are attached. Nothing is opened before somebody looks into its folder.
 
-A folder is called as its image without the extension; of several with one name the later ones get " (2)", " (3)" ... A CUE
-and its BIN, an MDS and its MDF, the parts of a split are one image. A file that is still being written appears when it is
-whole. It stays in the foreground until it is interrupted or unmounted; imagefs attach, detach, list and status speak to it.
+In a watched folder a file is an image by its extension; one that has none, or another, can be attached. A folder is called
+as its image without the extension; of several with one name the later ones get " (2)", " (3)" ... A CUE and its BIN, an MDS
+and its MDF, the parts of a split are one image. A file that is still being written appears when it is whole. It stays in the
+foreground until it is interrupted or unmounted; imagefs attach, detach, list and status speak to it.
 
   imagefs serve --watch ~/Images ~/mnt
 """

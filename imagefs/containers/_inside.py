@@ -1,11 +1,10 @@
 """Images that hold another image: its sectors, and the descriptor that lay beside them, in one file.
 
 The descriptor is read as its own format is. Whatever it calls its file, that is the sectors; nothing beside the image is
-opened. Where it cannot be used, the sectors may tell what they are, for one data track.
+opened. Where a descriptor cannot be used, these or any other, the sectors may tell what they are, for one data track.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from imagefs.containers import raw
 from imagefs.containers._parts import stem_of
@@ -75,15 +74,21 @@ def open_inside(
 
 
 def as_one_track(sectors: Reader, error: ImageError, options: Options) -> Disc:
-    """All sectors as one data track; `error` is why the descriptor is not used, and raised when they tell nothing."""
+    """All sectors as one data track; `error` is why the descriptor is not used, and raised when they tell nothing.
+
+    Raises UnsupportedError for scrambled sectors.
+    """
     warning = f"its descriptor is not used ({message_of(error)}): all of the image is taken for one data track"
+    medium = "DVD" if sectors.size > _CD_BYTES else "CD"
+    return Disc([Session(1, [_track(sectors, error, options)])], medium=medium, warnings=(warning,))
+
+
+def _track(sectors: Reader, error: ImageError, options: Options) -> Track:
     candidate = Candidate(sectors)
     if raw.probe(candidate) is not None:
-        disc = raw.open_raw(candidate, options)
-        return replace(disc, warnings=(*disc.warnings, warning))
+        return raw.open_raw(candidate, options).tracks[0]
     layout = by_volume(candidate.at)
     if layout is None or layout.sector_bytes != DATA_BYTES:
         raise error
     count = sectors.size // DATA_BYTES
-    track = Track(1, TrackKind.MODE1, DATA_BYTES, 0, count, slice_of(sectors, 0, count * DATA_BYTES))
-    return Disc([Session(1, [track])], medium="DVD" if sectors.size > _CD_BYTES else "CD", warnings=(warning,))
+    return Track(1, TrackKind.MODE1, DATA_BYTES, 0, count, slice_of(sectors, 0, count * DATA_BYTES))

@@ -1,14 +1,13 @@
 """LZMA as disc images have it: a bare stream, its properties apart from it, x86 code perhaps changed before (BCJ).
 
-The five bytes of properties: lc + 9 * (lp + 5 * pb), u32 bytes of the dictionary. The stream may end without a mark, since
-the size of its content is known.
+The five bytes of properties: lc + 9 * (lp + 5 * pb), u32 bytes of the dictionary, which need not be larger than the
+content. The stream may end without a mark, since the size of its content is known.
 """
 
 import lzma
 import struct
 from typing import NamedTuple
 
-from imagefs import limits
 from imagefs.errors import DamagedError
 
 PROPERTIES_BYTES = 5
@@ -21,30 +20,31 @@ _PLAIN_HEAD = struct.Struct(">cH")
 
 
 class Packing(NamedTuple):
-    """What the properties say; `dictionary` in bytes."""
+    """What the properties say."""
 
     lc: int
     lp: int
     pb: int
-    dictionary: int
 
 
 def packing_of(properties: bytes, where: int) -> Packing:
-    """The properties, taken apart. `where` is the byte offset that a DamagedError tells."""
+    """The properties, taken apart. Raises DamagedError for byte `where`."""
     rest, lc = divmod(properties[0], 9)
     pb, lp = divmod(rest, 5)
-    dictionary = int.from_bytes(properties[1:], "little")
-    if pb > 4 or lc + lp > 4 or dictionary > limits.DECODER_BYTES:
+    if pb > 4 or lc + lp > 4:
         raise DamagedError(where, f"properties of LZMA that cannot be: {properties.hex()}")
-    return Packing(lc, lp, pb, max(dictionary, _LEAST_DICTIONARY))
+    return Packing(lc, lp, pb)
 
 
 def unlzma(
     stored: bytes, packing: Packing, size: int, *, has_filter: bool = False, least: int | None = None, where: int
 ) -> bytes:
-    """`size` bytes, or from `least` on. `where` is the byte offset of `stored`. Raises DamagedError."""
-    lc, lp, pb, dictionary = packing
-    filters = [{"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": dictionary}]
+    """`size` bytes, or from `least` on; of a longer content the front.
+
+    `where` is the byte offset of `stored`. Raises DamagedError.
+    """
+    dictionary = max(size, _LEAST_DICTIONARY)
+    filters = [{"id": lzma.FILTER_LZMA1, **packing._asdict(), "dict_size": dictionary}]
     try:
         content = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(stored, size)
     except (lzma.LZMAError, EOFError) as error:

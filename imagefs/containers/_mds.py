@@ -4,7 +4,7 @@ Offsets count from the beginning of the descriptor, so the candidate of a versio
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from imagefs import limits
@@ -26,7 +26,7 @@ SPLIT = tuple(f"md{number}" for number in range(10))
 _EXTENSIONS = {"xmd": "xmf"}
 """Of the data, where it is not mdf."""
 _MAX_FILES = 256
-"""of one track: a Blu-ray disc of two layers in pieces of 200 MB"""
+"""of one track, and by their names of all: a Blu-ray disc of two layers in pieces of 200 MB"""
 _NAME_BYTES = 2 * limits.NAME_BYTES + 2
 _FLAGS = ((1, "PRE"), (2, "DCP"), (8, "4CH"))
 
@@ -102,11 +102,11 @@ def usual_name(candidate: Candidate) -> str:
 
 
 def file_name(candidate: Candidate, at: int, options: Options, *, wide: bool) -> str:
-    """The name at byte `at`, up to its NUL, with the descriptor's stem for `*`.
+    """The name at byte `at`, up to its NUL, with the descriptor's stem for `*`; the usual one where `at` is 0.
 
     One of 8-bit characters is in the code page of the machine it was made on.
     """
-    raw = candidate.at(at, _NAME_BYTES)
+    raw = candidate.at(at, _NAME_BYTES) if at else b""
     return _text(raw, options, wide=wide).replace("*", stem_of(candidate)) or usual_name(candidate)
 
 
@@ -120,19 +120,45 @@ def _text(raw: bytes, options: Options, *, wide: bool) -> str:
         return raw.decode(options.iocharset or "cp1252", "replace")
 
 
-def find_files(candidate: Candidate, names: Sequence[str]) -> list[str | None]:
-    """The files below the folder. The only one may also have the descriptor's stem, whatever it is called in there."""
-    found = [find_named(candidate, name) for name in names]
-    if len(found) == 1 and not found[0]:
-        return [find_beside(candidate, (_extension(candidate),))]
-    return found
+def parts_there(candidate: Candidate, names: Iterable[Sequence[str]]) -> list[str]:
+    """The files that are there; `names` are those of each track. Raises DamagedError for too many, OutsideError."""
+    sets = {tuple(each) for each in names}
+    _check_files(sum(map(len, sets)))
+    return [
+        found for each in sorted(sets) for name in each if (found := _find(candidate, name, is_only=len(each) == 1))
+    ]
 
 
-def open_files(candidate: Candidate, names: Sequence[str], builder: DiscBuilder) -> list[Reader]:
-    """The files of a track. Raises MissingPartError, OutsideError, DamagedError, OSError."""
-    opened = []
-    for name, found in zip(names, find_files(candidate, names), strict=True):
-        opened.append(open_found(candidate, found, name))
+def _check_files(count: int) -> None:
+    """Each name that is not there costs as many looks into the folder as there are wrappers."""
+    if count > _MAX_FILES:
+        raise DamagedError(None, f"the descriptor names {count} files; the limit is {_MAX_FILES}")
+
+
+def _find(candidate: Candidate, name: str, *, is_only: bool) -> str | None:
+    """The file below the folder. The only one may also have the descriptor's stem, whatever it is called in there."""
+    found = find_named(candidate, name)
+    return find_beside(candidate, (_extension(candidate),)) if is_only and not found else found
+
+
+class Files:
+    """Opens the files that a descriptor names, each of them once; `builder` is told of other names."""
+
+    def __init__(self, candidate: Candidate, builder: DiscBuilder) -> None:
+        self._candidate, self._builder = candidate, builder
+        self._opened: dict[str, Reader] = {}
+
+    def open(self, names: Sequence[str]) -> list[Reader]:
+        """The files of a track. Raises MissingPartError, OutsideError, DamagedError, OSError."""
+        for name in names:
+            if name not in self._opened:
+                _check_files(len(self._opened) + 1)
+                self._opened[name] = self._open(name, is_only=len(names) == 1)
+        return [self._opened[name] for name in names]
+
+    def _open(self, name: str, *, is_only: bool) -> Reader:
+        found = _find(self._candidate, name, is_only=is_only)
+        opened = open_found(self._candidate, found, name)
         if found and found.lower() != name.lower():
-            builder.warn(f"{name!r} is not there; {found!r} is used instead")
-    return opened
+            self._builder.warn(f"{name!r} is not there; {found!r} is used instead")
+        return opened

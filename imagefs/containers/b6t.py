@@ -187,7 +187,7 @@ def open_b6t(candidate: Candidate, options: Options) -> Disc:
                 entry.point,
                 start,
                 stored,
-                pregap=min(max(stored.pregap, entry.pregap), limits.DISC_SECTORS),
+                pregap=entry.pregap,
                 flags=tuple(flag for bit, flag in _FLAGS if entry.control & bit),
                 words=words.get(entry.point, {}),
             )

@@ -120,7 +120,12 @@ def _contents(candidate: Candidate, options: Options) -> _Contents:
     image, subchannel = _string(cursor, options), _string(cursor, options)
     cursor.raw(_BEFORE_SKIPPED)
     cursor.string()
-    return _Contents(image, subchannel, list(_entries(cursor, count, options)))
+    contents = _Contents(image, subchannel, list(_entries(cursor, count, options)))
+    if len(contents.tracks) > MAX_TRACK:
+        raise DamagedError(
+            None, f"{len(contents.tracks)} tracks of a BlindWrite descriptor; a disc has at most {MAX_TRACK}"
+        )
+    return contents
 
 
 def _entries(cursor: Cursor, count: int, options: Options) -> Iterator[_Entry]:
@@ -184,6 +189,10 @@ def open_bwt(candidate: Candidate, options: Options) -> Disc:
             session = place.session
             builder.begin_session()
         name = track.name if track.name in files else ""
+        if not name and ntpath.basename(track.name) not in ("", ntpath.basename(contents.image)):
+            builder.warn(
+                f"track {place.point} is taken from {common!r}, since its own file {track.name!r} is not there"
+            )
         builder.add(
             place.point,
             place.index1,

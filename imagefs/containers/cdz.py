@@ -26,25 +26,21 @@ There is no specification and no other reader; source: psx-spx.
 
 import struct
 from array import array
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from imagefs import codecs, limits
 from imagefs.codecs import Content
 from imagefs.containers import ccd, cue, mds
-from imagefs.containers._parts import stem_of
+from imagefs.containers._inside import as_one_track, open_inside
 from imagefs.containers.cso import longest_block
-from imagefs.containers.cue.files import DATA_EXTENSIONS
 from imagefs.disc import Disc
-from imagefs.disc.build import DiscBuilder, Stored
-from imagefs.disc.layouts import by_sync, by_volume
+from imagefs.disc.layouts import by_sync
 from imagefs.disc.model import AUDIO_BYTES, SUBCHANNEL_BYTES
-from imagefs.errors import DamagedError, ImageError, MissingPartError, UnsupportedError, message_of
+from imagefs.errors import DamagedError, ImageError, UnsupportedError
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
 from imagefs.packed import IndexedReader
 from imagefs.readers import Reader, sectors_of, slice_of
-from imagefs.sources import Folder
 
 MAGICS = (b"CDZ\0", b"CDZ\1")
 NAMED, PACKED, UNPACKED = struct.Struct("<4sQ4sQI"), struct.Struct("<4sQI"), struct.Struct("<II")
@@ -56,7 +52,6 @@ MOST_BLOCKS = 1 << 16
 ZLIB, SECTORS, SHEET = b"ZLIB", b"BIN", b"CUE\0"
 WITH_SUBCHANNEL = b"BIN\1"
 _DESCRIPTORS = {SHEET: cue.FORMAT, b"CCD\0": ccd.FORMAT, b"MDS\0": mds.FORMAT}
-_SUBCHANNEL = "sub"
 
 
 class CdzReader(IndexedReader):
@@ -109,13 +104,11 @@ def open_cdz(candidate: Candidate, options: Options) -> Reader | Disc:
     descriptor, sectors = _chunks(candidate)
     if descriptor is None:
         return sectors.content
+    main, subchannel = _channels(sectors.content) if sectors.name == WITH_SUBCHANNEL else (sectors.content, None)
     try:
-        return _described(candidate, descriptor, sectors, options)
+        return open_inside(candidate, options, _DESCRIPTORS[descriptor.name], descriptor.content, main, subchannel)
     except ImageError as error:
-        found = _by_sectors(sectors.content, f"its descriptor is not used: {message_of(error)}")
-        if found is None:
-            raise
-        return found
+        return as_one_track(main, error, options)
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------------
@@ -183,47 +176,6 @@ def _walk(reader: Reader, head: _Head) -> "array[int]":
 # --- discs ----------------------------------------------------------------------------------------------------------------
 
 
-class _Inside(Folder):
-    """What a descriptor finds beside itself: the sectors under the name that it has for them, and their subchannel."""
-
-    def __init__(self, path: str, sectors: Reader, subchannel: Reader | None) -> None:
-        super().__init__(path)
-        self._sectors, self._subchannel = sectors, subchannel
-
-    def names(self) -> list[str]:
-        return []
-
-    def find(self, name: str) -> str | None:
-        return name if self._found(name) else None
-
-    def open(self, name: str) -> Reader:
-        found = self._found(name)
-        if found is None:
-            raise MissingPartError(name)
-        return found
-
-    def _found(self, name: str) -> Reader | None:
-        extension = name.rpartition(".")[2].lower()
-        if extension == _SUBCHANNEL:
-            return self._subchannel
-        return self._sectors if extension in DATA_EXTENSIONS else None
-
-
-def _described(candidate: Candidate, descriptor: _Chunk, sectors: _Chunk, options: Options) -> Disc:
-    """The disc as its descriptor has it."""
-    entry = _DESCRIPTORS[descriptor.name]
-    main, subchannel = _channels(sectors.content) if sectors.name == WITH_SUBCHANNEL else (sectors.content, None)
-    inside = _Inside(candidate.folder.path if candidate.folder else "", main, subchannel)
-    beside = Candidate(descriptor.content, f"{stem_of(candidate)}.{entry.extensions[0]}", inside)
-    if entry.probe(beside) is None or entry.parts is None:
-        raise DamagedError(None, f"it does not begin as {entry.title}")
-    files: Sequence[str] = [name for name in entry.parts(beside) if not name.endswith(_SUBCHANNEL)]
-    if len(set(files)) > 1:
-        raise UnsupportedError(f"it names {len(set(files))} files, and the image has the sectors of one")
-    disc: Disc = entry.open(beside, options)
-    return disc
-
-
 def _channels(content: Reader) -> tuple[Reader, Reader]:
     """(main channel, subchannel)"""
     whole = AUDIO_BYTES + SUBCHANNEL_BYTES
@@ -234,18 +186,6 @@ def _channels(content: Reader) -> tuple[Reader, Reader]:
         return slice_of(content, 0, end), slice_of(content, end, count * SUBCHANNEL_BYTES)
     main = sectors_of(content, 0, whole, 0, AUDIO_BYTES, count)
     return main, sectors_of(content, 0, whole, AUDIO_BYTES, SUBCHANNEL_BYTES, count)
-
-
-def _by_sectors(content: Reader, warning: str) -> Disc | None:
-    """All sectors as one data track, None where none are seen."""
-    layout = by_sync(Candidate(content).at) or by_volume(Candidate(content).at)
-    if layout is None:
-        return None
-    builder = DiscBuilder()
-    builder.warn(f"{warning}; all its sectors are taken as one track")
-    builder.begin_session()
-    builder.add(1, 0, Stored(content, layout, 0, content.size // layout.sector_bytes))
-    return Disc(builder.sessions, warnings=tuple(builder.warnings))
 
 
 FORMAT = Format(

@@ -97,16 +97,16 @@ def probe(candidate: Candidate) -> Match | None:
 
 
 def _content(candidate: Candidate) -> dict[bytes, Cursor]:
-    """The contents of "disc" and "ofs " behind their first bytes. Raises DamagedError when one is not there."""
+    """The contents of "disc" and "ofs " behind their first bytes. Raises DamagedError when one is not there, OSError."""
     found: dict[bytes, Cursor] = {}
     for chunk in chunks(candidate.reader, 0, candidate.reader.size, LITTLE_ENDIAN, align=2):
         if chunk.name != RIFF:
             raise DamagedError(chunk.offset - LITTLE_ENDIAN.size, "no chunk of a CIF image begins there")
-        kind = candidate.at(chunk.offset, _TYPE_BYTES)
+        kind = candidate.exactly(chunk.offset, min(_TYPE_BYTES, chunk.size))
         if kind in (DISC, OFFSETS):
             begin = chunk.offset + _TYPE_BYTES + _BEFORE_CONTENT
             size = max(0, chunk.offset + min(chunk.size, limits.DESCRIPTOR_BYTES) - begin)
-            found[kind] = Cursor(candidate.at(begin, size), begin)
+            found[kind] = Cursor(candidate.exactly(begin, size), begin)
     for kind in (DISC, OFFSETS):
         if kind not in found:
             raise DamagedError(None, f"a CIF image without its chunk {kind.decode()!r} (is it cut off?)")

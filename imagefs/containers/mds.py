@@ -39,11 +39,11 @@ from imagefs.containers._mds import (
     SIGNATURE,
     SPLIT,
     Block,
+    Files,
     check_start,
     file_name,
     file_rows,
-    find_files,
-    open_files,
+    parts_there,
     read_sessions,
     usual_name,
 )
@@ -85,8 +85,8 @@ def _names(candidate: Candidate, block: Block, options: Options) -> list[str]:
 
 def parts(candidate: Candidate) -> Sequence[str]:
     """The files that are there. Raises DamagedError, UnsupportedError, OutsideError."""
-    sets = {tuple(_names(candidate, block, Options())) for session in _sessions(candidate)[1] for block in session}
-    return [found for names in sorted(sets) for found in find_files(candidate, names) if found]
+    blocks = (block for session in _sessions(candidate)[1] for block in session)
+    return parts_there(candidate, (_names(candidate, block, Options()) for block in blocks))
 
 
 def _joined(names: Sequence[str], files: Sequence[Reader]) -> Reader:
@@ -114,6 +114,7 @@ def open_mds(candidate: Candidate, options: Options) -> Disc:
     """The disc. Raises DamagedError, MissingPartError, OutsideError, UnsupportedError, OSError."""
     medium, sessions = _sessions(candidate)
     builder = DiscBuilder()
+    files = Files(candidate, builder)
     readers: dict[tuple[str, ...], Reader] = {}
     ends = sorted(block.offset for session in sessions for block in session)
     for session in sessions:
@@ -121,7 +122,7 @@ def open_mds(candidate: Candidate, options: Options) -> Disc:
         for block in session:
             names = tuple(_names(candidate, block, options))
             if names not in readers:
-                readers[names] = _joined(names, open_files(candidate, names, builder))
+                readers[names] = _joined(names, files.open(names))
             _add(builder, candidate, block, readers[names], ends, is_dvd=medium >= _DVD)
     if not builder.sessions:
         raise DamagedError(HEADER.size, "an MDS descriptor without a track")

@@ -273,7 +273,8 @@ class _Tracks:
         if end < entry.end:
             self.builder.warn(f"track {entry.number} runs into the chunks and is cut there")
         size = layout.sector_bytes
-        return Stored(self.data, layout, begin, max(0, end - begin) // size, (entry.start - begin) // size)
+        count = max(0, end - begin) // size
+        return Stored(self.data, layout, begin, count, min((entry.start - begin) // size, count))
 
     def _told_start(self, entry: _Written, *, is_dao: bool) -> int | None:
         """LBA of index 1 as it is told. A track-at-once one that is a plain sum of lengths, without the gaps, is none."""

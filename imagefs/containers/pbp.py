@@ -158,7 +158,7 @@ def _encrypted() -> UnsupportedError:
 
 
 def _disc(reader: Reader, begin: int) -> DiscBuilder:
-    """The disc at byte `begin`, as the one session of a builder."""
+    """The disc at byte `begin`, as the one session of a builder. Raises DamagedError, UnsupportedError, OSError."""
     if reader.exactly(begin, len(ONE_DISC)) != ONE_DISC:
         raise DamagedError(begin, f"a disc would begin there with {ONE_DISC.decode()}")
     if reader.exactly(begin + GAME_AT, len(ENCRYPTED)) == ENCRYPTED:
@@ -169,6 +169,9 @@ def _disc(reader: Reader, begin: int) -> DiscBuilder:
     sectors = _sectors(len(offsets), lead_out)
     builder = DiscBuilder()
     builder.begin_session()
+    ends = (begin + content + offset + length for offset, length in zip(offsets, lengths, strict=True))
+    if behind := sum(end > reader.size for end in ends):
+        builder.warn(f"{behind} of the {len(offsets)} blocks of the disc are not in the file")
     kept = {number: entry for number, entry in tracks.items() if entry.start < sectors}
     if len(kept) < len(tracks):
         lost = ", ".join(str(number) for number in tracks if number not in kept)
@@ -236,11 +239,15 @@ def _add(builder: DiscBuilder, stored: PbpReader, tracks: Mapping[int, _Entry]) 
         offset, layout = entry.first * AUDIO_BYTES, _LAYOUTS[entry.is_data]
         if entry.is_data:  # which of the two modes is not told
             layout = seen_layout(layout, stored, entry.start * AUDIO_BYTES)
+        if layout.sector_bytes != AUDIO_BYTES:
+            raise UnsupportedError(
+                f"sectors of {layout.sector_bytes} bytes in a PSP package; a PlayStation has {AUDIO_BYTES}"
+            )
         builder.add(
             number,
             entry.start,
             Stored(stored, layout, offset, end - entry.first, entry.start - entry.first),
-            pregap=0 if entry.start else LEAD_IN_LBA,
+            pregap=0 if entry.first else LEAD_IN_LBA + entry.start,
         )
 
 

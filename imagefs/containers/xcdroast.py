@@ -30,20 +30,21 @@ from imagefs import limits
 from imagefs.containers._parts import find_named, open_found, read_text
 from imagefs.containers.cue.sheet import decode
 from imagefs.disc import Disc, TrackKind
-from imagefs.disc.audio import AUDIO_EXTENSIONS, samples_of
+from imagefs.disc.audio import AUDIO_EXTENSIONS, samples_of, whole_sectors
 from imagefs.disc.build import DiscBuilder, Stored
 from imagefs.disc.layouts import Layout
 from imagefs.disc.model import AUDIO_BYTES, DATA_BYTES, LEAD_IN_LBA, MAX_TRACK
 from imagefs.errors import DamagedError, ImageError, message_of
 from imagefs.formats import Candidate, Format, Layer, Match, open_part
 from imagefs.options import Options
-from imagefs.readers import Extent, Reader, joined
+from imagefs.readers import Reader
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _MARK = re.compile(r"^#.*X-CD-Roast", re.MULTILINE)
 _LINE = re.compile(
     r'\s*(?P<key>[a-z_]{1,20})\s*=\s*(?:"(?P<text>.*)"|(?P<number>\d{1,10})(?:\s+of\s*\d{1,10})?)\s*', re.ASCII
 )
+_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
 _EXTENSION = re.compile(r"\.[^./\\]*\Z")
 _DATA, _AUDIO = 0, 1
 _RUN_OUT = 2
@@ -77,7 +78,7 @@ def _values(text: str) -> Iterator[tuple[int, str, str]]:
 
 def _number(line: int, values: Values, key: str) -> int | None:
     value = values.get(key)
-    if value is not None and not value.isdecimal():
+    if value is not None and not _NUMBER.fullmatch(value):
         raise DamagedError(None, f"line {line}: {key} is {value[:40]!r}, not a number")
     return None if value is None else int(value)
 
@@ -107,7 +108,7 @@ def _entry(line: int, values: Values, name: str, expected: int) -> _Entry:
     start = _number(line, values, "startsec")
     if max(sectors or 0, start or 0) > limits.DISC_SECTORS:
         raise DamagedError(None, f"line {line}: a track of {sectors} sectors at LBA {start}, outside the disc")
-    number = expected if number is None else number
+    number = expected if number is None or expected > MAX_TRACK else number  # of more entries the numbers do not count
     if not 1 <= number <= MAX_TRACK:
         raise DamagedError(None, f"line {line}: a track {number}; a disc has 1 to {MAX_TRACK}")
     return _Entry(line, number, kind or 0, sectors or 0, start, name)
@@ -167,7 +168,7 @@ def open_xcdroast(candidate: Candidate, options: Options) -> Disc:
         track = builder.add(
             entry.number,
             start,
-            _stored(entry, reader, changes=following.type != entry.type),
+            _stored(entry, reader, builder, changes=following.type != entry.type),
             is_told=entry.start is not None,
             pregap=start - end + (LEAD_IN_LBA if place == 0 else 0),
             flags=tuple(flag for key, value, flag in _FLAGS if _says(more, key, value) and _may_have(entry, flag)),
@@ -188,12 +189,14 @@ def _may_have(entry: _Entry, flag: str) -> bool:
     return entry.type == _AUDIO or flag == "DCP"
 
 
-def _stored(entry: _Entry, reader: Reader, *, changes: bool) -> Stored:
+def _stored(entry: _Entry, reader: Reader, builder: DiscBuilder, *, changes: bool) -> Stored:
     """The sectors of a track; it `changes` where the next one is of another kind."""
     layout = _LAYOUTS[entry.type]
     samples = samples_of(reader) if entry.type == _AUDIO else None
-    stored = reader if entry.type == _DATA else _whole_sectors(samples.reader if samples else reader)
-    there = stored.size // layout.sector_bytes
+    stored = reader if entry.type == _DATA else whole_sectors(samples.reader if samples else reader)
+    there, rest = divmod(stored.size, layout.sector_bytes)
+    if rest:
+        builder.warn(f"track {entry.number} does not end with a whole sector; the rest is left out", entry.line)
     left_out = 0 if entry.type == _AUDIO else _RUN_OUT + (LEAD_IN_LBA if changes else 0)
     return Stored(
         stored,
@@ -203,12 +206,6 @@ def _stored(entry: _Entry, reader: Reader, *, changes: bool) -> Stored:
         big_endian=samples is not None and samples.is_big_endian,
         is_decoded=samples is not None,
     )
-
-
-def _whole_sectors(samples: Reader) -> Reader:
-    """Samples with the last sector filled up with silence, as a burning program does it."""
-    size = -(-samples.size // AUDIO_BYTES) * AUDIO_BYTES
-    return joined([Extent(0, samples.size, samples), Extent(samples.size, size - samples.size, None)], size)
 
 
 FORMAT = Format(

@@ -2,8 +2,8 @@
 is opened.
 
 A file is an image when its extension is one of a format's. Compressed files are (`disc.iso.gz`, not `notes.gz`) when what
-they were before was one; of a numbered split the first part is, under the same rule (`disc.iso.001`, `disc.001`). Hidden
-files are none: programs write under such names what they rename when it is whole.
+they were before was one; of a numbered split the first part is, under the same rule (`disc.iso.001`, `disc.001`,
+`disc.part01.daa`). Hidden files are none: programs write under such names what they rename when it is whole.
 
 A data file belongs to a descriptor beside it (CUE, CCD, MDS ...) when it has the descriptor's name with an extension that
 such descriptors stand beside (`x.cue`: `x.bin`, `x.bin.ecm`; `x.toc`: `x`; `x.bin.toc`: `x.bin`), or that name and a
@@ -17,13 +17,16 @@ The folder is called after the file without its extensions, as `imagefs mount` c
 
 import functools
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 
 from imagefs.formats import Format, Layer, formats
 from imagefs.limits import NAME_BYTES
 
 _SPLIT = re.compile(r"(.+)\.(\d{3})", re.DOTALL | re.ASCII)
+_PART = re.compile(r"(.+)\.part(\d+)(\.[^.]+)", re.DOTALL | re.ASCII | re.IGNORECASE)
+_IN_PARTS = frozenset((".daa", ".gbi", ".isz"))
+"""Extensions that the further parts of an image have as well."""
 _ANY_FILE = frozenset(("gz", "bgz", "xz", "bz2", "zst", "lz4"))
 """Extensions of wrappers that every kind of file may have."""
 _ALONE = frozenset(("mdf",))
@@ -73,6 +76,8 @@ def parse(name: str) -> Name:
     number, numbered, wrapped = 0, False, False
     if match := _SPLIT.fullmatch(name):
         name, number, numbered = match[1], int(match[2]), True
+    elif (match := _PART.fullmatch(name)) and match[3].lower() in _IN_PARTS:
+        name, number, numbered = match[1] + match[3], int(match[2]), True
     stem, dot, extension = name.rpartition(".")
     extension = extension.lower() if dot and stem else ""
     if extension in _extensions(Layer.WRAPPER):
@@ -84,12 +89,27 @@ def parse(name: str) -> Name:
     return Name(stem if extension else name, extension, number, numbered, wrapped)
 
 
-def is_relevant(name: str) -> bool:
-    """Whether a file is an image or may be a part of one."""
+def is_relevant(name: str, bare: Container[str] = ()) -> bool:
+    """Whether a file is an image or may be a part of one; without an extension, where its name is one of `bare_parts`.
+
+    Folders are full of other files without an extension. They are not even looked at.
+    """
     if name.startswith("."):
         return False
     parsed = parse(name)
-    return _is_image(parsed) or parsed.extension in _data_extensions()
+    return _is_image(parsed) or (
+        parsed.extension in _data_extensions() if parsed.extension else name.casefold() in bare
+    )
+
+
+def bare_parts(names: Iterable[str]) -> frozenset[str]:
+    """What parts without an extension are called, case folded, of the descriptors among some names: `x` of `x.toc`."""
+    return frozenset(parse(name).stem.casefold() for name in names if parse(name).extension in _describing_bare_parts())
+
+
+@functools.cache
+def _describing_bare_parts() -> frozenset[str]:
+    return frozenset(extension for entry in descriptors() if "" in entry.describes for extension in entry.extensions)
 
 
 def _is_image(parsed: Name) -> bool:
@@ -117,7 +137,8 @@ def numbered_name(name: str, copy: int) -> str:
 
 def sets(names: Collection[str]) -> dict[str, tuple[str, ...]]:
     """The images among the files of one folder: the file that stands for each, and its other files; both sorted."""
-    known = sorted(name for name in names if is_relevant(name))
+    bare = bare_parts(names)
+    known = sorted(name for name in names if is_relevant(name, bare))
     splits = _splits(known)
     heads = [name for name in known if not parse(name).numbered] + list(splits)
     claims = _claims(heads)
@@ -160,9 +181,9 @@ def _claims(heads: Iterable[str]) -> dict[str, str]:
         if name not in leaders:
             parsed = parse(name)
             beside = [*_candidates(parsed, by_stem), *by_stem.get(name.casefold(), ())]
-            found = [each for each in beside if parsed.extension in each[2].describes]
+            found = [each for each in beside if _describes(each[2], parsed.extension)]
             if not found and _TRACK_ALONE.fullmatch(parsed.stem):
-                found = [each for each in ranked if parsed.extension in each[2].describes]
+                found = [each for each in ranked if _describes(each[2], parsed.extension)]
                 found = found if len(found) == 1 else []
             if found:
                 claims[name] = found[0][0]
@@ -170,6 +191,11 @@ def _claims(heads: Iterable[str]) -> dict[str, str]:
                     if lesser[1].stem.casefold() == found[0][1].stem.casefold() and lesser[0] != found[0][0]:
                         claims.setdefault(lesser[0], found[0][0])
     return {name: claims.get(leader, leader) for name, leader in claims.items()}
+
+
+def _describes(entry: Format, extension: str) -> bool:
+    """Whether descriptors of a format stand beside files with this extension. One like their own tells a numbered part."""
+    return extension in entry.describes and extension not in entry.extensions
 
 
 def _candidates(parsed: Name, by_stem: dict[str, list[tuple[str, Name, Format]]]) -> list[tuple[str, Name, Format]]:

@@ -59,6 +59,7 @@ class _Folder:
     def __init__(self, path: str, wd: int | None) -> None:
         self.path, self.wd = path, wd
         self.files: dict[str, _File] = {}
+        self.bare: frozenset[str] = frozenset()  # the names without an extension that parts of its images may have
         self.sets: dict[str, tuple[Signature, bool]] = {}  # of each image: its stamps, and whether it waits
         self.written: set[str] = set()  # files that were written to, and not closed since
         self.closed: set[str] = set()  # files that were closed or renamed since the last listing
@@ -185,7 +186,7 @@ class Watcher:
         elif mask & ISDIR:
             if not self._is_deep(folder.path):
                 return
-        elif name and not naming.is_relevant(name):
+        elif name and not naming.is_relevant(name, folder.bare):
             return
         elif mask & (MODIFY | CREATE):
             folder.written.add(name)
@@ -207,7 +208,7 @@ class Watcher:
 
     def _list(self, folder: _Folder) -> None:
         try:
-            stamps, below = self._scan(folder.path)
+            stamps, below, folder.bare = self._scan(folder.path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 self._tell(folder.path, error)
@@ -235,22 +236,26 @@ class Watcher:
             came = "; one that came back as another folder needs the folder above it in allow, or a restart"
             log.warning("%s: %s%s", path, error.strerror, came if error.errno == errno.EACCES else "")
 
-    def _scan(self, path: str) -> tuple[dict[str, Stamp], set[str]]:
-        """The files of a folder that may be images or parts of them, and the folders in it. Raises OSError."""
-        stamps, below = {}, set()
+    def _scan(self, path: str) -> tuple[dict[str, Stamp], set[str], frozenset[str]]:
+        """(the files of a folder that may be images or parts of them, the folders in it, `bare_parts`). Raises OSError."""
+        files, stamps, below = [], {}, set()
         deep = self._is_deep(path)
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    inner = os.path.join(path, entry.name)
-                    if deep and not entry.name.startswith(".") and not self._is_forbidden(inner):
-                        below.add(inner)
-                elif naming.is_relevant(entry.name):
-                    with contextlib.suppress(OSError):  # a link to nowhere, or gone meanwhile
-                        info = entry.stat()
-                        if stat.S_ISREG(info.st_mode):
-                            stamps[entry.name] = Stamp(entry.name, info.st_size, info.st_mtime_ns, info.st_ino)
-        return stamps, below
+                if not entry.is_dir(follow_symlinks=False):
+                    files.append(entry)
+                    continue
+                inner = os.path.join(path, entry.name)
+                if deep and not entry.name.startswith(".") and not self._is_forbidden(inner):
+                    below.add(inner)
+        bare = naming.bare_parts(entry.name for entry in files)
+        for entry in files:
+            if naming.is_relevant(entry.name, bare):
+                with contextlib.suppress(OSError):  # a link to nowhere, or gone meanwhile
+                    info = entry.stat()
+                    if stat.S_ISREG(info.st_mode):
+                        stamps[entry.name] = Stamp(entry.name, info.st_size, info.st_mtime_ns, info.st_ino)
+        return stamps, below, bare
 
     # --- whole or not -------------------------------------------------------------------------------------------------
 

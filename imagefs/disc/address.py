@@ -46,6 +46,12 @@ def first_lba(user: Reader, guesses: Sequence[int]) -> int | None:
     return None
 
 
+def stored_pregap(user: Reader) -> int:
+    """Sectors of `user` that lie before the session of its volume: 150 where that pregap is stored as well, else 0."""
+    found = _root_extent(user)
+    return 0 if found is None else found[0] - _DESCRIPTOR_SECTOR
+
+
 def _root_extent(user: Reader) -> tuple[int, int] | None:
     """(sector of the primary volume descriptor, LBA of the root directory); with or without a stored pregap."""
     for sector in (_DESCRIPTOR_SECTOR, LEAD_IN_LBA + _DESCRIPTOR_SECTOR):

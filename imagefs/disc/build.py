@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from imagefs import limits
-from imagefs.disc.address import first_lba
+from imagefs.disc.address import first_lba, stored_pregap
 from imagefs.disc.layouts import Layout, Peek, by_sync, by_volume, header_lba, is_scrambled, layout_of
 from imagefs.disc.model import MAX_TRACK, SUBCHANNEL_BYTES, Session, Track, TrackKind, texts_in
 from imagefs.errors import DamagedError, UnsupportedError
@@ -185,25 +185,24 @@ class DiscBuilder:
         return stored._replace(layout=layout, offset=offset, sectors=count, pregap=pregap)
 
     def _placed(self, track: Track, is_told: bool, line: int | None) -> Track:
-        """The data track where its own volume says it is, as long as that is free."""
+        """The data track where its own volume says it is, as long as that is free; what it stores of a pregap apart."""
         header = header_lba(Candidate(track.stored).at(track.pregap_stored * track.sector_bytes, 16))
-        told = first_lba(track.user, [track.start] if header is None else [track.start, header])
-        if told is None or told == track.start:
+        first = first_lba(track.user, [track.start] if header is None else [track.start, header])
+        if first is None:
             return track
-        indexes = tuple(lba + told - track.start for lba in track.indexes)
-        if told < 0 and not self._data_end:  # the pregap is stored, and the descriptor does not say so
-            pregap = min(-told, track.length)
+        pregap = min(stored_pregap(track.user), track.length)
+        if first + pregap < self._data_end:
+            first = track.start
+        start = first + pregap
+        if pregap:
             self.warn(f"track {track.number} begins with {pregap} sectors of pregap by its volume", line)
-            return replace(
-                track,
-                start=0,
-                length=track.length - pregap,
-                pregap=track.pregap + pregap,
-                pregap_stored=track.pregap_stored + pregap,
-                indexes=indexes,
-            )
-        if told < self._data_end:
-            return track
-        if is_told:
-            self.warn(f"track {track.number} begins at LBA {told} by its volume, not at {track.start}", line)
-        return replace(track, start=told, indexes=indexes)
+        if is_told and first not in (track.start, track.start - pregap):
+            self.warn(f"track {track.number} begins at LBA {start} by its volume, not at {track.start}", line)
+        return replace(
+            track,
+            start=start,
+            length=track.length - pregap,
+            pregap=max(track.pregap, track.pregap_stored + pregap),
+            pregap_stored=track.pregap_stored + pregap,
+            indexes=tuple(lba + first - track.start for lba in track.indexes),
+        )

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from imagefs.disc.cdtext import crc16
 from imagefs.disc.model import SUBCHANNEL_BYTES
-from imagefs.errors import DamagedError
+from imagefs.errors import ImageError
 from imagefs.readers import Reader
 
 _Q_BIT = bytes(0x30 + (value >> 6 & 1) for value in range(256))
@@ -48,7 +48,7 @@ def q_of(raw: bytes, *, interleaved: bool = True) -> bytes | None:
 
 
 class QChannel:
-    """What Q says in `reader`, which has 96 bytes for each sector. What cannot be read says nothing. Raises OSError."""
+    """What Q says in `reader`, which has 96 bytes for each sector. What cannot be read says nothing."""
 
     def __init__(self, reader: Reader, *, interleaved: bool = True) -> None:
         self._reader, self._interleaved = reader, interleaved
@@ -57,7 +57,7 @@ class QChannel:
         """The valid frames of a range of sectors."""
         try:
             data = self._reader.pread(first * SUBCHANNEL_BYTES, max(0, count) * SUBCHANNEL_BYTES)
-        except DamagedError:
+        except (ImageError, OSError):  # a bad sector of a disk spoils no more than its own file
             return
         for at in range(0, len(data), SUBCHANNEL_BYTES):
             frame = q_of(data[at : at + SUBCHANNEL_BYTES], interleaved=self._interleaved)

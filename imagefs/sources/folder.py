@@ -25,6 +25,7 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
         self._open: dict[str, FileSource] = {}
+        self._listed: dict[str, dict[str, str]] = {}  # folder below this one -> folded name -> name
 
     def names(self) -> list[str]:
         """The names in the folder, sorted; empty when it cannot be listed."""
@@ -46,14 +47,25 @@ class Folder:
             if os.path.lexists(os.path.join(here, part)):
                 found = os.path.join(found, part)
                 continue
-            try:
-                same = [other for other in sorted(os.listdir(here)) if _folded(other) == _folded(part)]
-            except OSError:
+            same = self._listing(found).get(_folded(part))
+            if same is None:
                 return None
-            if not same:
-                return None
-            found = os.path.join(found, same[0])
+            found = os.path.join(found, same)
         return found if self._is_file(found) else None
+
+    def _listing(self, below: str) -> dict[str, str]:
+        """The names in a folder by what they are without regard to case. Listed once: a descriptor may name many files."""
+        if below not in self._listed:
+            try:
+                names = sorted(os.listdir(os.path.join(self.path, below)), reverse=True)
+            except OSError:
+                names = []
+            self._listed[below] = {_folded(name): name for name in names}
+        return self._listed[below]
+
+    def forget_names(self) -> None:
+        """Let go of the names in the folder, which may be many: all parts are found."""
+        self._listed.clear()
 
     def _parts(self, name: str) -> list[str]:
         if "\0" in name:

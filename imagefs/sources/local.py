@@ -22,7 +22,7 @@ class FileSource(Source):
     """
 
     def __init__(self, fd: int, name: str) -> None:
-        self._fd, self.name = fd, name
+        self.name = name
         info = os.fstat(fd)
         self.mtime = info.st_mtime_ns
         """of the file, in ns"""
@@ -30,6 +30,7 @@ class FileSource(Source):
         self._nowait = _NOWAIT
         self._view: memoryview | None = None
         self._mapped = False
+        self._fd = fd  # from here on it is closed by who is forgotten
 
     @property
     def view(self) -> memoryview | None:  # type: ignore[override]
@@ -88,6 +89,11 @@ class FileSource(Source):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def __del__(self) -> None:
+        """An image that is forgotten keeps no descriptor."""
+        if hasattr(self, "_fd"):
+            self.close()
 
 
 def open_source(path: str, dir_fd: int | None = None, *, may_be_empty: bool = False) -> FileSource:

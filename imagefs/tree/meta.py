@@ -6,7 +6,8 @@ tracks/01.bin         every track as the image keeps it: the main channel of its
                       are), what is stored of its pregap first; audio is little-endian
 tracks/01.sub         the subchannel of the same sectors, 96 bytes each, as the image has it
 tracks/01.iso         the user data (2048 bytes a sector) of a data track in which no file system is known
-tracks/disc.cue       a sheet of tracks/*.bin: with it the folder is an image that other programs can read
+tracks/disc.cue       a sheet of tracks/*.bin: with it the folder is an image that other programs can read; of several
+                      discs in one image disc1.cue, disc2.cue ...
 cdtext.bin            CD-TEXT packs of 18 bytes, where the image has them
 cdtext.txt            titles, performers and songwriters by track, 00 is the disc, with tabs between
 
@@ -15,8 +16,9 @@ content before it is read.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
 
-from imagefs.disc import Disc
+from imagefs.disc import Disc, Session
 from imagefs.disc.cuesheet import TrackFile, sheet_of
 from imagefs.nodes import BootImage
 from imagefs.readers import BytesReader, Reader
@@ -52,13 +54,28 @@ def _tracks(disc: Disc, unknown: Container[int]) -> dict[bytes, Content]:
             found[b"%02d.sub" % track.number] = subchannel
         if track.is_data and track.number in unknown:
             found[b"%02d.iso" % track.number] = track.user
-    return found | {b"disc.cue": BytesReader(sheet_of(disc, _entries(disc)))}
+    return found | _sheets(disc)
 
 
-def _entries(disc: Disc) -> list[TrackFile]:
+def _sheets(disc: Disc) -> dict[bytes, Content]:
+    """The sheet of the disc, or of each of a set."""
+    if not disc.is_set:
+        return {b"disc.cue": BytesReader(sheet_of(disc, _entries(disc.sessions)))}
+    return {
+        b"disc%d.cue" % each.number: BytesReader(sheet_of(disc, _counted_anew(_entries([each]))))
+        for each in disc.sessions
+    }
+
+
+def _counted_anew(files: Sequence[TrackFile]) -> list[TrackFile]:
+    """With the numbers that the tracks have on their own disc."""
+    return [file._replace(track=replace(file.track, number=number)) for number, file in enumerate(files, 1)]
+
+
+def _entries(sessions: Sequence[Session]) -> list[TrackFile]:
     entries = []
-    for session in disc.sessions:
-        end = 0 if session is disc.sessions[0] else None  # a sheet has no word for the gap between sessions
+    for session in sessions:
+        end = 0 if session is sessions[0] else None  # a sheet has no word for the gap between sessions
         for track in session.tracks:
             mode = f"{track.kind.value.upper()}/{track.main_bytes}" if track.is_data else "AUDIO"
             gap = 0 if end is None else max(0, track.start - track.pregap_stored - end)

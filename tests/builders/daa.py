@@ -68,10 +68,9 @@ def daa(
         second = struct.pack("<BIBB5s4x", 0, packed_bytes, bits, has_filter, PROPERTIES)
         return with_crc(first + (second if version != 0x100 else bytes(16)) + bytes(4))
 
+    # The scrambled bytes of a GBI need the header's checksum, and the header the length of what they are packed to.
     length = 0
-    while (
-        True
-    ):  # a GBI's scrambled bytes need the header's checksum, and the header the length of what they are packed to
+    while True:
         ready = _scrambled(table + bytes(padding), head(length), width, image, signature, flags)
         ready = _deflate(ready, numbering) if flags & PACKED_TABLE else ready
         if len(ready) == length:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.containers.bwt import FORMAT
+from imagefs.containers.bwt import FORMAT, parts
 from imagefs.disc import Disc
 from imagefs.errors import DamagedError, ImageError, MissingPartError, OutsideError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.image import open_image
 from imagefs.readers import BytesReader
+from imagefs.sources import Folder
 from tests.builders.bwt import AUDIO, MODE1, MODE2, Entry, bwt
 from tests.builders.descriptors import open_path, sessions, table
 from tests.builders.discs import write_cue
@@ -69,6 +70,13 @@ def test_tracks_in_files_of_their_own(tmp_path: Path) -> None:
     files = {"disc.bwi": stored(volume(40), "MODE1/2352") + tone(30, 9), "two.bwi": tone(20)}
     disc = open_bytes(tmp_path, bwt(entries), files)
     check_reader(disc.raw, volume(40) + tone(20) + tone(30, 9))
+    assert disc.warnings == ("track 3 is taken from 'disc.bwi', since its own file 'gone.bwi' is not there",)
+
+
+def test_tracks_that_name_the_common_file_under_its_old_name(tmp_path: Path) -> None:
+    entries = [Entry(1, MODE1, -150, 0, 40, skipped=150, name=b"C:\\CD\\old.bwi")]
+    disc = open_bytes(tmp_path, bwt(entries, b"C:\\CD\\old.bwi"), {"disc.bwi": stored(volume(40), "MODE1/2352")})
+    assert (table(disc), disc.warnings) == ([(1, "mode1/2352", 0, 40)], ())
 
 
 def test_the_subchannel(tmp_path: Path) -> None:
@@ -144,6 +152,13 @@ def test_far_too_many_entries(tmp_path: Path) -> None:
     count = WHOLE.index(struct.pack("<I", len(ENTRIES) + 1), 31)
     with pytest.raises(DamagedError, match="4294967295 entries"):
         open_bytes(tmp_path, WHOLE[:count] + b"\xff" * 4 + WHOLE[count + 4 :], {"disc.bwi": IMAGE})
+
+
+def test_more_tracks_than_a_disc_can_have_are_not_even_looked_for(tmp_path: Path) -> None:
+    entries = [Entry(1, MODE1, -150, 0, 40, name=b"%d.bwi" % number) for number in range(100)]
+    descriptor = Candidate(BytesReader(bwt(entries)), "disc.bwt", Folder(str(tmp_path)))
+    with pytest.raises(DamagedError, match="100 tracks of a BlindWrite descriptor; a disc has at most 99"):
+        parts(descriptor)
 
 
 def test_what_a_cut_image_has_lost_is_missing(tmp_path: Path) -> None:

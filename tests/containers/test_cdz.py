@@ -162,9 +162,14 @@ def test_a_descriptor_that_cannot_be_used(image: bytes, why: str) -> None:
     found = disc_of(image)
     assert table(found) == [(1, "mode2/2352", 0, 100)]
     (warning,) = found.warnings
-    assert warning.startswith("its descriptor is not used: ")
+    assert warning.startswith("its descriptor is not used (")
     assert why in warning
-    assert warning.endswith("; all its sectors are taken as one track")
+    assert warning.endswith("): all of the image is taken for one data track")
+
+
+def test_a_subchannel_behind_all_sectors_is_none_of_them() -> None:
+    found = disc_of(cdz(SECTORS + SUBCHANNEL, "[no sheet", kind=b"CCD\0", last=1))
+    assert table(found) == [(1, "mode2/2352", 0, 100)]
 
 
 def test_neither_a_descriptor_nor_sectors_that_are_known() -> None:

@@ -1,5 +1,6 @@
 """Images of Easy CD Creator."""
 
+import errno
 import struct
 
 import pytest
@@ -150,6 +151,22 @@ def test_what_makes_no_sense_is_named(image: bytes, error: type[Exception] | Non
         return
     with pytest.raises(error, match=says):
         opened(image)
+
+
+def test_a_descriptor_longer_than_a_probe_may_read() -> None:
+    tracks = [Track(AUDIO, tone(1), 1, title=b"x" * 1000, filling=False)] * 99
+    assert [track.title for track in opened(cif([tracks])).tracks] == ["x" * 1000] * 99
+
+
+def test_a_descriptor_that_the_disk_cannot_give_is_no_damage() -> None:
+    class Disk(BytesReader):
+        def pread(self, offset: int, length: int) -> bytes:
+            if offset > DISC_AT + 12:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().pread(offset, length)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        FORMAT.open(Candidate(Disk(WHOLE), "disc.cif"), Options())
 
 
 def test_a_hundred_tracks_are_too_many() -> None:

@@ -301,6 +301,15 @@ def test_a_second_session_lies_behind_the_gap_or_where_its_volume_says(tmp_path:
         disc.space.pread(100 * 2048, 1)
 
 
+def test_a_second_session_whose_pregap_is_stored_and_not_told(tmp_path: Path) -> None:
+    first = 40 + 11_400
+    second = stored(bytes(150 * 2048) + volume(30, first), "MODE1/2352", first - 150)
+    disc = open_sheet(write_cue(tmp_path, TWO_SESSIONS, {"1.bin": DATA, "2.bin": second}))
+    assert table(disc) == [(1, "mode1/2352", 0, 40), (2, "mode1/2352", first, 30)]
+    assert disc.warnings == ("line 7: track 2 begins with 150 sectors of pregap by its volume",)
+    assert disc.space.pread(first * 2048, 30 * 2048) == volume(30, first)
+
+
 def test_later_sessions_come_sooner(tmp_path: Path) -> None:
     sheet = "".join(f"REM SESSION 0{n}\n" + simple(f"{n}.bin", "AUDIO").replace("01 A", f"0{n} A") for n in (1, 2, 3))
     disc = open_sheet(write_cue(tmp_path, sheet, {f"{n}.bin": tone(10, n) for n in (1, 2, 3)}))

@@ -1,6 +1,7 @@
 """DAA and GBI images, beside what daa2iso makes of them."""
 
 import random
+import struct
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from imagefs.containers.daa import FORMAT
 from imagefs.containers.daa.deflate import inflate
 from imagefs.errors import DamagedError, MissingPartError, OutsideError, PasswordError, UnsupportedError
 from imagefs.formats import Candidate
+from imagefs.limits import HUNKS
 from imagefs.options import Options
 from imagefs.readers import BytesReader, Reader
 from imagefs.sources import Folder
@@ -196,6 +198,30 @@ def test_a_split_image_of_gburner(tmp_path: Path, names: tuple[str, ...]) -> Non
     assert opened_in(tmp_path, names[0]).pread(0, len(IMAGE)) == IMAGE
 
 
+def test_images_that_are_numbered_are_no_parts(tmp_path: Path) -> None:
+    """The first one was cut off, and has what is left of it."""
+    whole = daa(IMAGE)
+    (tmp_path / "disc01.daa").write_bytes(whole[:-100])
+    (tmp_path / "disc02.daa").write_bytes(whole)
+    with imagefs.open_image(str(tmp_path / "disc01.daa")) as image:
+        assert image.raw.pread(0, 40 * 2048) == IMAGE[: 40 * 2048]
+        assert [Path(source.name).name for source in image.sources] == ["disc01.daa"]
+        with pytest.raises(DamagedError):
+            image.raw.pread(image.raw.size - 10, 10)
+
+
+def test_numbered_images_that_are_split_themselves(tmp_path: Path) -> None:
+    """The second image is no part of the first."""
+    for stem in ("disc01", "disc02"):
+        write(tmp_path, (f"{stem}.daa", *(f"{stem}.d{number:02}" for number in range(3))), parts_of())
+    assert opened_in(tmp_path, "disc01.daa").pread(0, len(IMAGE)) == IMAGE
+
+
+def test_parts_with_one_digit(tmp_path: Path) -> None:
+    write(tmp_path, ("x.Part1.daa", "x.Part2.daa", "x.Part3.daa", "x.Part4.daa"), parts_of())
+    assert opened_in(tmp_path, "x.Part1.daa").pread(0, len(IMAGE)) == IMAGE
+
+
 @pytest.mark.foreign
 @pytest.mark.parametrize("names", SPLITS.values(), ids=SPLITS)
 def test_daa2iso_joins_the_same(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -296,6 +322,12 @@ def test_the_last_part_may_have_lost_its_end(tmp_path: Path) -> None:
         (daa(IMAGE, descriptors=[(ENCRYPTION, bytes(136))]), PasswordError, "password"),
         (daa(IMAGE, descriptors=[(SPLIT, b"\2\0\0\0\1\0\0\0")])[:-100], MissingPartError, r"disc\.d00"),
         (with_crc(daa(IMAGE)[:30] + bytes(100)), DamagedError, "chunks of 0"),
+        (daa(IMAGE[:5000], chunk_bytes=1), DamagedError, "in chunks of 1$"),
+        (
+            with_crc(daa(IMAGE)[:40] + struct.pack("<Q", (HUNKS + 1) * CHUNK) + daa(IMAGE)[48:]),
+            DamagedError,
+            f"the limit is {HUNKS}",
+        ),
         (daa(IMAGE)[:80], DamagedError, "table"),
         (with_crc(daa(IMAGE)[:40] + b"\xff" * 8 + daa(IMAGE)[48:]), DamagedError, "the limit is"),
         (daa(IMAGE)[:41] + b"\0" + daa(IMAGE)[42:], DamagedError, "checksum of the header"),
@@ -325,6 +357,14 @@ def test_no_byte_of_the_header_can_change_unseen(kind: str) -> None:
     for at in range(16, 76):
         with pytest.raises((DamagedError, UnsupportedError)):
             opened(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+
+
+@pytest.mark.parametrize("dictionary", [0, 1 << 20, (1 << 32) - 1])
+def test_a_dictionary_is_as_large_as_a_chunk(dictionary: int) -> None:
+    """Whatever the properties say."""
+    whole = KINDS["0x110 LZMA"]
+    reader = opened(with_crc(whole[:64] + struct.pack("<I", dictionary) + whole[68:]))
+    assert reader.pread(0, len(IMAGE)) == IMAGE
 
 
 @pytest.mark.parametrize("data", [b"", b"DAA", b"DAA" + bytes(60), b"DAAA" + bytes(200)])

@@ -1,6 +1,7 @@
 """Images of Alcohol 120%: .mds with .mdf."""
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from imagefs.formats import Candidate
 from imagefs.image import open_image
 from imagefs.options import Options
 from imagefs.readers import BytesReader
-from imagefs.sources import FileSource
+from imagefs.sources import FileSource, Folder
 from tests.builders.descriptors import open_path, run_tool, sessions, table, try_path
 from tests.builders.discs import write_cue
 from tests.builders.mds import AUDIO, FORM1, MODE1, MODE2, Block, mds
@@ -279,3 +280,31 @@ def test_a_flipped_byte_never_shows_what_the_image_has_not(tmp_path: Path) -> No
                 5000, track.user.size
             )
     assert refused > 50
+
+
+def test_more_names_than_an_image_has_files(tmp_path: Path) -> None:
+    """Three for each of 99 tracks: every one that is not there would be sought in many ways."""
+    names = [f"{number}.mdf" for number in range(99 * 3)]
+    blocks = [Block(number, AUDIO, 2352, number, 0, 1, control=0x10) for number in range(1, 100)]
+    descriptor = bytearray(mds([blocks], names))
+    rows_at = 88 + 24 + 80 * 100 + 8 * 99
+    for number in range(99):
+        struct.pack_into("<II", descriptor, 88 + 24 + 80 * (number + 1) + 48, 3, rows_at + 16 * 3 * number)
+    path = write_mds(tmp_path, bytes(descriptor), dict.fromkeys(names, tone(1)))
+    with pytest.raises(DamagedError, match="names 257 files; the limit is 256"):
+        open_path(FORMAT, path)
+    with pytest.raises(DamagedError, match="names 297 files"):
+        names_of(path)
+
+
+def test_a_name_that_is_nowhere_is_the_usual_one(tmp_path: Path) -> None:
+    descriptor = bytearray(mds([[Block(1, MODE1, 2352, 0, 0, 40)]]))
+    descriptor[-16 - 12 : -16 - 8] = bytes(4)
+    disc = open_bytes(tmp_path, bytes(descriptor), DATA)
+    assert (table(disc), disc.warnings) == ([(1, "mode1/2352", 0, 40)], ())
+
+
+def names_of(path: Path) -> Sequence[str]:
+    folder = Folder(str(path.parent))
+    assert FORMAT.parts is not None
+    return FORMAT.parts(Candidate(folder.open(path.name), path.name, folder))

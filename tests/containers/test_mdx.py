@@ -322,7 +322,7 @@ def test_without_the_library_plain_sectors_are_read(tmp_path: Path, layout: str,
     path = write(tmp_path, made([[track]], one_file=one_file))
     disc = open_path(FORMAT, path)
     assert table(disc) == [(1, layout.lower(), 0, 40)]
-    assert disc.warnings == (f"its descriptor is not read ({REMEDY}): all of the image is taken for one data track",)
+    assert disc.warnings == (f"its descriptor is not used ({REMEDY}): all of the image is taken for one data track",)
     check_reader(disc.space, volume(40))
     for file in tmp_path.iterdir():
         with open_image(str(file)) as image:
@@ -519,6 +519,31 @@ def test_groups_that_make_no_sense_spoil_their_track(tmp_path: Path, at: int, co
     with pytest.raises(DamagedError):
         disc.tracks[0].user.pread(0, 1)
     assert disc.tracks[1].user.pread(0, 10**6) == tone(15)
+
+
+def test_too_many_files_of_all_tracks_together(tmp_path: Path) -> None:
+    """Five tracks that share a list of 250 files: each would get as many readers."""
+    image = made([[Track(number, AUDIO, 2352, number, tone(1)) for number in range(1, 6)]], one_file=True)
+    descriptor = bytearray(image.descriptor)
+    for number in range(1, 6):
+        struct.pack_into("<II", descriptor, 96 + 32 + 80 * number + 48, 250, len(descriptor))
+    file = sealed(bytes(descriptor) + struct.pack("<IB7xIQQ", 0, 0, 0, 1, 0) * 250, tone(5))
+    with pytest.raises(DamagedError, match="1250 files of tracks; the limit is 1024"):
+        opened(tmp_path, file)
+
+
+@pytest.mark.parametrize("group", [0, 4], ids=["plain", "packed"])
+def test_behind_a_file_of_too_many_sectors_nothing_has_a_place(tmp_path: Path, group: int) -> None:
+    image = made([[ONE[0][0]._replace(cut=(11, 19, 10), group=group)]], medium=3)
+    second = len(image.descriptor) - 3 * len("*.mdf\0".encode("utf-16-le")) - 2 * 32
+    descriptor = image.descriptor[: second + 16] + U64 + image.descriptor[second + 24 :]
+    disc = opened(tmp_path, image._replace(file=sealed(descriptor)))
+    assert disc.warnings == (
+        "track 1 has 40 sectors, and its files 9223372036854775828 of it",
+        "sectors of track 1 are lost: 9223372036854775807 sectors; the limit is 67108864",
+        "the last 29 of the 40 sectors of track 1 are not in the file",
+    )
+    check_reader(disc.raw, volume(40), missing=[(11 * 2048, 40 * 2048)])
 
 
 def test_too_many_groups_in_all_tracks_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

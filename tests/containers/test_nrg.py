@@ -188,6 +188,14 @@ def test_an_address_that_no_disc_has_is_none() -> None:
     assert disc.warnings == (f"track 2 cannot begin at LBA {1 << 31}",)
 
 
+def test_a_pregap_that_the_file_has_not_moves_no_track() -> None:
+    far = 1 << 40
+    rows = [Dao(7, 2352, 0, 0, 5 * 2352), Dao(7, 2352, 5 * 2352, far, far)]
+    disc = open_bytes(nrg(tone(10), [dao(rows)]))
+    assert table(disc) == [(1, "audio", 0, 5), (2, "audio", 10, 0)]
+    assert disc.warnings == ("track 2 runs into the chunks and is cut there",)
+
+
 def test_scrambled_sectors_are_named() -> None:
     keys = b"\x01\x80\x00\x60"  # ECMA-130 annex B: the first bytes of the register
     sector = mode1(0, bytes(2048))

@@ -15,7 +15,7 @@ from imagefs.readers import BytesReader
 from tests.builders.descriptors import sessions, table
 from tests.builders.pbp import AUDIO, BLOCK, CONTENT, DATA, PSAR_AT, TABLE_AT, Entry, contents, disc, msf, pbp, several
 from tests.builders.sectors import pattern, stored, tone, volume
-from tests.conftest import MakeIso
+from tests.conftest import MakeIso, RunImagefs
 from tests.contract import check_filesystem, check_reader
 
 GAME = volume(70)
@@ -155,6 +155,13 @@ def test_tables_of_contents_in_the_wild(
     assert stored_in(found) == WITH_AUDIO
 
 
+def test_what_is_hidden_before_the_first_track_is_its_pregap() -> None:
+    found = opened(pbp(disc(tone(42), contents([Entry(AUDIO, 1, 12)], msf(42)))))
+    assert table(found) == [(1, "audio", 12, 30)]
+    assert (found.tracks[0].pregap, found.tracks[0].pregap_stored) == (162, 12)
+    check_reader(found.raw, tone(42)[12 * 2352 :])
+
+
 def test_tracks_without_sectors_are_left_out() -> None:
     found = opened(pbp(disc(SECTORS, contents(THREE, msf(550)))))
     assert table(found) == [(1, "mode2/2352", 0, 80)]
@@ -196,6 +203,25 @@ def test_they_lie_side_by_side(set_of_three: Path) -> None:
     audio = [b"track03.wav", b"track04.wav"]
     assert names(set_of_three) == [b"1-iso9660", b"2-iso9660", b"5-iso9660", *audio]
     assert names(set_of_three, layout="tree") == [b"disc1", b"disc2", b"disc3"]
+
+
+def test_info_calls_them_discs(set_of_three: Path, run_imagefs: RunImagefs) -> None:
+    lines = run_imagefs("info", str(set_of_three)).stdout.decode().splitlines()
+    assert [line.split()[:2] for line in lines if " track " in line] == [["disc", "track"]]
+
+
+def test_each_has_a_sheet_of_its_own(set_of_three: Path, tmp_path: Path) -> None:
+    with imagefs.open_image(str(set_of_three), Options(meta=True)) as image:
+        folder = image.find("/.imagefs/tracks")
+        for name, node in image.tree.entries(folder):
+            content = image.tree.open(node)
+            (tmp_path / name.decode()).write_bytes(content.pread(0, content.size))
+    assert sorted(path.name for path in tmp_path.glob("*.cue")) == ["disc1.cue", "disc2.cue", "disc3.cue"]
+    with imagefs.open_image(str(tmp_path / "disc2.cue")) as image:
+        assert image.disc is not None
+        assert table(image.disc) == [(1, "mode2/2352", 0, 70), (2, "audio", 220, 40), (3, "audio", 300, 100)]
+        check_reader(image.disc.space, GAME)
+        assert not image.warnings
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -254,6 +280,7 @@ def test_what_is_wrong_with_a_disc_of_a_set_is_said_of_it() -> None:
         (pbp(disc(b"")), DamagedError, "has no blocks"),
         (pbp(disc(SECTORS))[: PSAR_AT + 0x900], DamagedError, "bytes wanted"),
         (pbp(disc(SECTORS))[: PSAR_AT + TABLE_AT], DamagedError, "has no blocks"),
+        (pbp(disc(GAME)), UnsupportedError, "sectors of 2048 bytes in a PSP package; a PlayStation has 2352"),
     ],
 )
 def test_what_is_not_read_is_named(package: bytes, error: type[Exception], says: str) -> None:
@@ -312,7 +339,9 @@ def test_the_place_of_another_block_is_not_believed(block: int, other: int) -> N
 @pytest.mark.parametrize("blocks", range(5))
 def test_a_cut_file_has_the_blocks_before_its_end(blocks: int) -> None:
     offset, length = PLACES[blocks]
-    check_spoilt(WHOLE[: BLOCKS + offset + length // 2], *range(blocks, 5))
+    cut = WHOLE[: BLOCKS + offset + length // 2]
+    check_spoilt(cut, *range(blocks, 5))
+    assert opened(cut).warnings[0] == f"{5 - blocks} of the 5 blocks of the disc are not in the file"
 
 
 @pytest.mark.parametrize("value", [0xFFFF_FFFF, 0x3FFF, 0])

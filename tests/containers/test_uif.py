@@ -15,7 +15,7 @@ from imagefs.disc import Disc
 from imagefs.errors import DamagedError, ImageError, PasswordError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.options import Options
-from imagefs.readers import BytesReader, Reader, RunKind
+from imagefs.readers import BytesReader, Reader, Run, RunKind
 from tests.builders.ccd import AUDIO, DATA, Row
 from tests.builders.ccd import ccd as make_ccd
 from tests.builders.descriptors import open_path, table
@@ -276,6 +276,7 @@ def entry(number: int, field: int, value: int, data: bytes = PLAIN_HEAD) -> byte
         (patched(PLAIN_HEAD, 16, bytes(4)), DamagedError, "0 sectors"),
         (patched(PLAIN_HEAD, 16, b"\xff" * 4), DamagedError, "sectors of 2048"),
         (patched(PLAIN_HEAD, 20, bytes(4)), DamagedError, "sectors of 0"),
+        (patched(PLAIN_HEAD, 20, b"\1\0\0\0"), DamagedError, "sectors of 1 bytes"),
         (patched(PLAIN_HEAD, 20, b"\xff" * 4), DamagedError, "sectors of 4294967295"),
         (patched(PLAIN_HEAD, 24, b"\xff" * 4), DamagedError, "last sector of"),
         (patched(PLAIN_HEAD, 28, b"\xff" * 8), DamagedError, "there"),
@@ -309,18 +310,20 @@ def test_a_wrong_entry_spoils_its_own_chunk_alone(field: int, value: int) -> Non
             assert reader.pread(start, 16 * 2048) == whole.pread(start, 16 * 2048)
 
 
-def test_sectors_in_no_chunk_are_missing() -> None:
-    reader = image_in(uif(IMAGE, keep=lambda number: number != 2))
-    lost = [start for start in range(0, len(IMAGE), 16 * 2048) if not _gives(reader, start)]
-    assert len(lost) == 1
-    check_reader(image_in(uif(IMAGE)), IMAGE, 16 * 2048)
+@pytest.mark.parametrize("lost", range(7))
+def test_sectors_in_no_chunk_are_missing(lost: int) -> None:
+    """Their chunk has none, and the others are as they were."""
+    first, sectors = struct.unpack_from("<II", PLAIN_HEAD, TABLE_AT + 16 + 24 * lost + 12)
+    missing = (first * 2048, (first + sectors) * 2048)
+    check_reader(image_in(entry(lost, 3, 0)), IMAGE, 16 * 2048, missing=[missing])
+    assert sectors > 0
 
 
-def _gives(reader: Reader, start: int) -> bool:
-    try:
-        return reader.pread(start, 16 * 2048) == IMAGE[start : start + 16 * 2048]
-    except DamagedError:
-        return False
+def test_a_chunk_of_zeros_may_be_a_whole_disc() -> None:
+    """2^26 sectors, of which a run is made soon."""
+    huge = patched(uif(bytes(2048), types=[ZEROS], has_packed_head=False), 16, (1 << 26).to_bytes(4, "little"))
+    reader = image_in(entry(0, 3, 1 << 26, huge))
+    assert list(reader.runs(0, reader.size)) == [Run(RunKind.ZERO, 1 << 37)]
 
 
 def test_a_plain_chunk_with_more_than_its_sectors() -> None:

@@ -143,9 +143,15 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
         (TEXT.replace("size = 192", "size = 4000000000"), "a track of 4000000000 sectors at LBA 0, outside"),
         (TEXT.replace("startsec = 192", "startsec = 4000000000"), "20 sectors at LBA 4000000000, outside"),
         (TEXT.replace("size = 192", 'size = "many"'), "line 11: size is 'many', not a number"),
+        (TEXT.replace("size = 192", f'size = "{"9" * 5000}"'), "line 11: size is '9999"),
+        (TEXT.replace("size = 192", 'size = "\u0661"'), "line 11: size is '\u0661', not a number"),
         (TEXT.replace("track = 1", "track = 0"), "a track 0; a disc has 1 to 99"),
         (TEXT.replace("file", "data"), "names no track"),
         (xcdroast([Track(AUDIO, "t-02.wav", 20)] * 100), "a track 100; a disc has 1 to 99"),
+        (
+            xcdroast([Track(AUDIO, "no such file", 20)] * 5000).replace("track = ", "track = 1 of "),
+            "a track 100; a disc",
+        ),
         (TEXT.replace("t-01.img", "disc.toc"), "the descriptor names itself"),
     ],
 )
@@ -170,6 +176,12 @@ def test_what_a_cut_file_has_lost_is_missing(tmp_path: Path) -> None:
     disc = open_text(tmp_path, TEXT, FILES | {"t-01.img": volume(40)[: 25 * 2048]})
     assert disc.warnings == ("line 11: the last 15 of the 40 sectors of track 1 are not in the file",)
     check_reader(disc.tracks[0].user, volume(40), missing=[(25 * 2048, 40 * 2048)])
+
+
+def test_a_remainder_that_is_no_sector_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    disc = open_text(tmp_path, TEXT, FILES | {"t-01.img": volume(40) + bytes(100)})
+    assert disc.warnings == ("line 11: track 1 does not end with a whole sector; the rest is left out",)
+    check_reader(disc.tracks[0].user, volume(40))
 
 
 @pytest.mark.parametrize(

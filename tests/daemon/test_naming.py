@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagefs.daemon.naming import folder_name, is_relevant, numbered_name, sets
+from imagefs.daemon.naming import bare_parts, folder_name, is_relevant, numbered_name, sets
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,17 @@ from imagefs.daemon.naming import folder_name, is_relevant, numbered_name, sets
         ("x.iso.001 x.iso.002 x.iso.003", {"x.iso.001": ("x.iso.002", "x.iso.003")}),
         ("x.000 x.001", {"x.000": ("x.001",)}),
         ("x.iso.002 x.7z.001", {}),
+        ("x.part01.daa x.part02.daa x.part03.daa", {"x.part01.daa": ("x.part02.daa", "x.part03.daa")}),
+        ("x.PART001.GBI x.part002.gbi", {"x.PART001.GBI": ("x.part002.gbi",)}),
+        ("x.part1.isz x.part2.isz", {"x.part1.isz": ("x.part2.isz",)}),
+        ("x.part02.daa x.part03.daa", {}),
+        ("x.daa x.d00 x.d01", {"x.daa": ("x.d00", "x.d01")}),
+        ("x.gbi x.g00 x.d00", {"x.gbi": ("x.d00", "x.g00")}),
+        ("x.d00 x.g00", {}),
+        ("x.daa x.gbi x.part01.daa", {"x.daa": (), "x.gbi": (), "x.part01.daa": ()}),
+        ("x.daa x.daa.gz", {"x.daa": (), "x.daa.gz": ()}),
+        ("disc01.daa disc02.daa", {"disc01.daa": (), "disc02.daa": ()}),
+        ("x.part01.iso x.part02.iso", {"x.part01.iso": (), "x.part02.iso": ()}),
         ("x.iso.gz notes.gz x.tar.gz y.isz", {"x.iso.gz": (), "y.isz": ()}),
         ("x.sub x.wav", {}),
         (".x.iso ._y.iso", {}),
@@ -50,6 +61,8 @@ def test_tracks_with_numbers_belong_to_their_sheet() -> None:
         ("disc.iso.001", "disc"),
         ("disc.001", "disc"),
         ("disc.isz", "disc"),
+        ("disc.part01.daa", "disc"),
+        ("disc.part01.iso", "disc.part01"),
     ],
 )
 def test_folders_are_called_as_their_files_without_extensions(name: str, folder: str) -> None:
@@ -67,3 +80,10 @@ def test_what_may_be_a_part_is_watched_too() -> None:
         "x.wav",
         "x.iso",
     ]
+
+
+def test_without_an_extension_a_file_matters_beside_its_descriptor_alone() -> None:
+    folder = ["Disc", "README", "disc.toc", "core", "game.img", "game.img.toc"]
+    bare = bare_parts(folder)
+    assert [name for name in folder if is_relevant(name, bare)] == ["Disc", "disc.toc", "game.img", "game.img.toc"]
+    assert not bare_parts(["README", "x.cue", "x.iso"])

@@ -54,6 +54,38 @@ def test_what_is_there_and_what_comes(watcher: Watcher, library: Library, folder
     assert names(watcher, library) == ["c"]
 
 
+def test_files_without_an_extension_cost_nothing_beside_no_descriptor_of_their_name(
+    watcher: Watcher, library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even an image: what `serve` shows is told by names."""
+    opened: list[str] = []
+    monkeypatch.setattr(watching, "has_writers", lambda path: bool(opened.append(path)))
+    (folder / "a.iso").write_bytes(b"a")
+    os.utime(folder / "a.iso", (0, 0))
+    for number in range(100):
+        (folder / f"file{number}").write_bytes(b"x")
+    watcher.watch(str(folder))
+    assert (names(watcher, library), opened, watcher.wait()) == (["a"], [], None)
+    (folder / "file1").write_bytes(b"more")
+    watcher.work()
+    assert (opened, watcher.wait()) == ([], None)
+
+
+def test_the_data_of_a_set_may_lack_an_extension(watcher: Watcher, library: Library, folder: Path) -> None:
+    (folder / "disc").write_bytes(b"sectors")
+    watcher.watch(str(folder))
+    assert names(watcher, library) == []
+    (folder / "disc.toc").write_bytes(b"contents")
+    assert names(watcher, library) == ["disc"]
+    (leader,) = watcher._folders[str(folder)].sets.values()
+    assert [stamp.name for stamp in leader[0]] == ["disc.toc", "disc"]
+    with (folder / "disc").open("ab") as data:
+        data.write(b"more")
+        data.flush()
+        watcher.work()
+        assert [waiting for _, waiting in watcher._folders[str(folder)].sets.values()] == [True]
+
+
 def test_an_event_queue_that_ran_over_is_made_up_for(watcher: Watcher, library: Library, folder: Path) -> None:
     (folder / "deep").mkdir()
     watcher.watch(str(folder), recursive=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefs.disc.address import first_lba
+from imagefs.disc.address import first_lba, stored_pregap
 from imagefs.readers import BytesReader, SliceReader
 from tests.builders.sectors import pattern, volume
 
@@ -17,7 +17,9 @@ def test_a_volume_tells_its_first_sector(lba: int) -> None:
 
 
 def test_a_stored_pregap_is_seen() -> None:
-    assert first_lba(BytesReader(bytes(150 * 2048) + volume(40)), []) == -150
+    reader = BytesReader(bytes(150 * 2048) + volume(40))
+    assert (first_lba(reader, []), stored_pregap(reader)) == (-150, 150)
+    assert (stored_pregap(BytesReader(volume(40))), stored_pregap(BytesReader(bytes(400 * 2048)))) == (0, 0)
 
 
 def test_a_right_guess_is_taken_and_a_wrong_one_is_not() -> None:

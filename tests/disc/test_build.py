@@ -56,6 +56,24 @@ def test_a_pregap_that_is_not_described(builder: DiscBuilder) -> None:
     assert builder.warnings == ["track 1 begins with 150 sectors of pregap by its volume"]
 
 
+def test_a_pregap_of_a_later_track_that_is_not_described(builder: DiscBuilder) -> None:
+    builder.add(1, 0, sectors(stored(volume(40), "MODE1/2352"), "MODE1/2352"))
+    data = stored(bytes(150 * 2048) + volume(40, 11_440), "MODE1/2352", 11_290)
+    track = builder.add(2, 11_440, sectors(data, "MODE1/2352"), pregap=150, indexes=(11_600,))
+    assert (track.start, track.length, track.pregap, track.pregap_stored) == (11_440, 40, 150, 150)
+    assert track.indexes == (11_450,)
+    assert track.user.pread(0, 40 * 2048) == volume(40, 11_440)
+    assert builder.warnings == ["track 2 begins with 150 sectors of pregap by its volume"]
+
+
+def test_a_pregap_of_a_volume_whose_place_is_taken(builder: DiscBuilder) -> None:
+    builder.add(1, 0, sectors(stored(volume(40), "MODE1/2352"), "MODE1/2352"))
+    data = stored(bytes(150 * 2048) + volume(40), "MODE1/2352", -150)
+    track = builder.add(2, 40, sectors(data, "MODE1/2352"))
+    assert (track.start, track.length, track.pregap_stored) == (190, 40, 150)
+    assert track.user.pread(0, 40 * 2048) == volume(40)
+
+
 def test_sectors_of_another_mode(builder: DiscBuilder) -> None:
     track = builder.add(1, 1000, sectors(DATA, "MODE2/2352"))
     assert (track.mode, track.user_offset) == ("mode1/2352", 16)

@@ -1,8 +1,11 @@
 """The Q channel: positions, recording codes, the catalogue number; interleaved and linear."""
 
+import errno
+
 import pytest
 
 from imagefs.disc.subchannel import QChannel, q_of
+from imagefs.errors import DamagedError
 from imagefs.readers import BytesReader
 from tests.builders.subchannel import catalog, interleaved, isrc, linear, position
 
@@ -49,6 +52,20 @@ def test_a_pregap_with_other_and_damaged_frames_in_it() -> None:
 def test_a_pregap_belongs_to_its_own_track() -> None:
     frames = [position(lba, 2, 0) for lba in range(300)]
     assert channel(frames).pregap(3, 0, 300) == 0
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), DamagedError(0, "the image ends there")])
+def test_what_cannot_be_read_says_nothing(error: Exception) -> None:
+    class Spoilt(BytesReader):
+        def pread(self, offset: int, length: int) -> bytes:
+            if offset < 200 * 96:
+                raise error
+            return super().pread(offset, length)
+
+    frames = [position(lba, 2, 0) for lba in range(300)]
+    spoilt = QChannel(Spoilt(b"".join(map(interleaved, frames))))
+    assert spoilt.pregap(2, 0, 300) == 100
+    assert (spoilt.isrc(0, 100), spoilt.catalog(0, 100)) == ("", "")
 
 
 def test_the_pregap_in_zeros_and_in_nothing() -> None:

@@ -373,7 +373,9 @@ def test_inotify_sees_local_readers(mount: Mount) -> None:
     try:
         assert libc.inotify_add_watch(watch, os.fsencode(mount.path / "small.txt"), opened | accessed) >= 0
         (mount.path / "small.txt").read_bytes()
-        assert select.select([watch], [], [], 5)[0]
+        waiting = select.poll()
+        waiting.register(watch, select.POLLIN)
+        assert waiting.poll(5000)
         seen = 0
         data = os.read(watch, 4096)
         while data:

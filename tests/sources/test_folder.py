@@ -45,6 +45,18 @@ def test_accents_may_be_composed_otherwise(folder: Folder) -> None:
     assert folder.find(unicodedata.normalize("NFC", "grüße.BIN")) == stored
 
 
+def test_a_folder_is_listed_once_for_all_parts(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    list_folder = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: (listed.append(path), list_folder(path))[1])
+    assert [folder.find(f"track{number}.bin") for number in range(50)] == [None] * 50
+    assert (folder.find("DISC.BIN"), folder.find("IMAGES/ONE.BIN")) == ("Disc.BIN", "Images/one.bin")
+    assert listed == [os.path.join(folder.path, ""), os.path.join(folder.path, "Images")]
+    folder.forget_names()
+    Path(folder.path, "New.bin").write_bytes(b"x")
+    assert folder.find("new.BIN") == "New.bin"
+
+
 def test_a_backslash_in_a_real_name_is_no_separator(folder: Folder) -> None:
     Path(folder.path, "a\\b.bin").write_bytes(b"x")
     assert folder.find("a\\b.bin") == "a\\b.bin"

@@ -1,12 +1,13 @@
 """Files as sources: sizes, errors, mappings, and what happens when the file changes."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 
 from imagefs.errors import DamagedError, NotAnImageError, NotFoundError
-from imagefs.readers import RunKind
+from imagefs.readers import RunKind, slice_of
 from imagefs.sources import open_source
 
 
@@ -67,3 +68,14 @@ def test_a_file_written_over_has_changed(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 100)
     os.utime(path, ns=(0, source.mtime + 1))
     assert source.changed()
+
+
+def test_a_source_that_is_forgotten_keeps_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "disc.iso").write_bytes(b"x" * 5000)
+    before = len(os.listdir("/proc/self/fd"))
+    readers = [slice_of(open_source(str(tmp_path / "disc.iso")), 10, 100) for _ in range(50)]
+    assert len(os.listdir("/proc/self/fd")) == before + 50
+    assert readers[7].pread(0, 3) == b"xxx"  # it is not forgotten while anything reads from it
+    del readers
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before

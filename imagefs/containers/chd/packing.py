@@ -35,7 +35,9 @@ Unpack = Callable[[bytes, int, int], codecs.Content]
 def unpacker(name: bytes, hunk_bytes: int) -> Unpack:
     """The decoder of that name. Raises UnsupportedError for one that is not known, DamagedError for impossible hunks."""
     if name == b"avhu":
-        raise UnsupportedError("a laserdisc: pictures and sound (avhu), no files; `chdman extractld` makes an AVI of it")
+        raise UnsupportedError(
+            "a laserdisc: pictures and sound (avhu), no files; `chdman extractld` makes an AVI of it"
+        )
     if name not in _CODECS:
         raise UnsupportedError(f"the CHD codec {name.decode('ascii', 'backslashreplace')!r}")
     if name.startswith(b"cd") and hunk_bytes % FRAME_BYTES:

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from imagefs import formats
 from imagefs.containers.cue.sheet import FileEntry, Sheet, as_written
-from imagefs.disc.audio import samples_of
-from imagefs.disc.model import AUDIO_BYTES
+from imagefs.disc.audio import samples_of, whole_sectors
 from imagefs.errors import DamagedError, ImageError, MissingPartError, UnsupportedError
 from imagefs.formats import Candidate
 from imagefs.options import Options
-from imagefs.readers import Extent, Reader, joined
+from imagefs.readers import Reader
 from imagefs.sources import Folder
 
 DATA_EXTENSIONS = ("bin", "img", "iso", "raw", "mdf", "dat")
@@ -90,16 +89,10 @@ def _part_of(source: Reader, entry: FileEntry) -> Part:
     except ImageError as error:
         return _unreadable(entry, str(error))
     if found is not None:
-        return Part(_whole_sectors(found.reader), found.is_big_endian, is_audio=True)
+        return Part(whole_sectors(found.reader), found.is_big_endian, is_audio=True)
     if entry.kind not in (*_BINARY, "WAVE"):
         return _unreadable(entry, f"it does not begin as audio in {entry.kind}")
     return Part(source, is_big_endian=entry.kind == "MOTOROLA")
-
-
-def _whole_sectors(samples: Reader) -> Reader:
-    """Samples with the last sector filled up with silence, as a burning program does it."""
-    size = -(-samples.size // AUDIO_BYTES) * AUDIO_BYTES
-    return joined([Extent(0, samples.size, samples), Extent(samples.size, size - samples.size, None)], size)
 
 
 def _unreadable(entry: FileEntry, why: str) -> Part:

@@ -45,7 +45,7 @@ from imagefs.containers._lzma import Packing, packing_of, unlzma
 from imagefs.containers.cso import longest_block, plain
 from imagefs.containers.daa.deflate import inflate
 from imagefs.containers.daa.header import HEADER, PARTS, SIGNATURES, Split, read_header, split_of
-from imagefs.containers.daa.parts import join, names_beside
+from imagefs.containers.daa.parts import is_split, join, names_beside
 from imagefs.containers.daa.table import DEFLATE, LZMA, PLAIN, Table, read_table
 from imagefs.formats import Candidate, Format, Layer, Match
 from imagefs.options import Options
@@ -112,7 +112,7 @@ def open_daa(candidate: Candidate, options: Options) -> Reader:
     table = read_table(candidate, header)
     lzma = packing_of(header.properties, _PROPERTIES_AT) if LZMA in table.types else None
     base, end = candidate.reader, table.starts[-1]
-    if end > base.size and (split or any(names_beside(candidate, Split()))):
+    if end > base.size and (split or is_split(candidate)):
         base = join(candidate, split or Split(), end)
     packing = _Packing(header.numbering, lzma, header.has_filter)
     return DaaReader(base, header.size, header.chunk_bytes, table, packing)

@@ -24,6 +24,10 @@ PACKED_TABLE, SCRAMBLED_FIELDS, SCRAMBLED_BYTES = 0x4000, 0x2_0000, 0x800_0000
 _NUMBERING_SHIFT, _NUMBERING_MASK = 23, 3
 _CHUNK_UNIT_BITS, _CHUNK_MASK = 14, 0xFFF
 _DATA_MASK = 0xFF_FFFF
+_LEAST_CHUNK_BYTES = 2048
+"""A sector; as a rule a chunk has 64 KiB."""
+_CHUNKS_PER_BYTE = 8
+"""of a file beyond limits.HUNKS: its table may be packed, but each chunk is stored in some bytes."""
 
 _PART, _SPLIT, _ENCRYPTED = 1, 2, 3
 _MAX_DESCRIPTORS = 64
@@ -70,7 +74,7 @@ def read_header(candidate: Candidate) -> Header:
     if version == VERSION_2:
         flags, chunk_bytes = chunk_bytes, (chunk_bytes & _CHUNK_MASK) << _CHUNK_UNIT_BITS
         data_at &= _DATA_MASK
-    if not 0 < chunk_bytes <= limits.BLOCK_BYTES or not size:
+    if not _LEAST_CHUNK_BYTES <= chunk_bytes <= limits.BLOCK_BYTES or not size:
         raise DamagedError(36, f"an image of {size} bytes in chunks of {chunk_bytes}")
     header = Header(
         signature == _GBI,
@@ -86,8 +90,9 @@ def read_header(candidate: Candidate) -> Header:
         properties,
         crc,
     )
-    if header.chunks > limits.PIECES:
-        raise DamagedError(40, f"{header.chunks} chunks; the limit is {limits.PIECES}")
+    most = min(limits.PIECES, max(limits.HUNKS, _CHUNKS_PER_BYTE * candidate.reader.size))
+    if header.chunks > most:
+        raise DamagedError(40, f"{header.chunks} chunks; the limit is {most}")
     if not HEADER.size <= table_at <= data_at <= candidate.reader.size or data_at - table_at > limits.TABLE_BYTES:
         raise DamagedError(16, f"the table is said to lie from byte {table_at} to {data_at}")
     return header

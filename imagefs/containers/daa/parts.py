@@ -1,23 +1,28 @@
 """The files of a split DAA or GBI image.
 
 first file      the others
-x.part01.daa    x.part02.daa, x.part03.daa ...; as many digits, and whatever stands before them
+x.part01.daa    x.part02.daa, x.part03.daa ...; as many digits, and in front of a zero whatever stands there
 x.daa           x.d00, x.d01 ...; of x.gbi also x.g00, x.g01 ...
+
+Numbers may count images just as well (disc01.daa, disc02.daa), so what a second part contains decides.
 
 A chunk may begin in one part and end in the next. The parts are as long as one another, the last one perhaps shorter.
 """
 
+import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from imagefs import limits
-from imagefs.containers.daa.header import PART_HEADER, Split, data_of_part
+from imagefs.containers.daa.header import PART_HEADER, PARTS, Split, data_of_part
 from imagefs.errors import DamagedError, MissingPartError
 from imagefs.formats import Candidate
 from imagefs.readers import Extent, Reader, joined
+from imagefs.sources import open_source
 
-_NUMBERED = re.compile(r"(.*?)(0+1)(\.[^.]*)", re.DOTALL)
+_NUMBERED = re.compile(r"(.*?)(0+1|(?<=\.part)1)(\.[^.]*)", re.DOTALL | re.IGNORECASE)
 
 _Scheme = Callable[[int], str]
 """The name of the k-th part behind the first, k from 1."""
@@ -41,10 +46,25 @@ def _lettered(stem: str, letter: str) -> _Scheme:
 
 
 def _scheme_of(candidate: Candidate) -> _Scheme:
-    """The one by which there is a second part, else the likeliest."""
-    schemes = _schemes(candidate.name)
-    folder = candidate.folder
-    return next((scheme for scheme in schemes if folder and folder.find(scheme(1))), schemes[0])
+    """The one by which there is a second part, or what is called like it, else the likeliest."""
+    schemes, folder = _schemes(candidate.name), candidate.folder
+    found = [scheme for scheme in schemes if _is_part(candidate, scheme(1))]
+    found += [scheme for scheme in schemes if folder and folder.find(scheme(1))]
+    return (found or schemes)[0]
+
+
+def is_split(candidate: Candidate) -> bool:
+    """Whether there is a second part. Raises OutsideError, OSError."""
+    return _is_part(candidate, _scheme_of(candidate)(1))
+
+
+def _is_part(candidate: Candidate, name: str) -> bool:
+    """Whether a file of that name is there that begins as a later part. It is not kept open: it may be another image."""
+    found = candidate.folder.find(name) if candidate.folder else None
+    if candidate.folder is None or found is None:
+        return False
+    with contextlib.closing(open_source(os.path.join(candidate.folder.path, found), may_be_empty=True)) as source:
+        return source.pread(0, PART_HEADER.size).startswith(PARTS)
 
 
 def names_beside(candidate: Candidate, split: Split) -> Iterator[str]:

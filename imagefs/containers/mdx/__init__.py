@@ -49,10 +49,11 @@ There is no specification and no other reader to compare with in tests; sources:
 
 from collections.abc import Sequence
 
+from imagefs.containers._inside import as_one_track
 from imagefs.containers._mds import SIGNATURE, SPLIT
 from imagefs.containers._parts import find_beside
 from imagefs.containers.mdx.descriptor import HEADER, is_one_file, read_descriptor
-from imagefs.containers.mdx.plain import open_plain
+from imagefs.containers.mdx.plain import plain_sectors
 from imagefs.containers.mdx.tracks import names_in, open_disc
 from imagefs.disc import Disc
 from imagefs.errors import DamagedError, UnsupportedError
@@ -90,7 +91,7 @@ def open_mdx(candidate: Candidate, options: Options) -> Disc:
     try:
         descriptor = _descriptor(candidate)
     except (DamagedError, UnsupportedError) as error:
-        return open_plain(candidate, options, error)
+        return as_one_track(plain_sectors(candidate), error, options)
     return open_disc(descriptor, candidate.reader if is_one_file(candidate) else None, options)
 
 

@@ -5,7 +5,6 @@ RFC 8018 §5.2 (PBKDF2).
 """
 
 import functools
-import hashlib
 import struct
 from collections.abc import Callable
 
@@ -103,6 +102,8 @@ def pbkdf2_without_openssl(password: bytes, salt: bytes, rounds: int, length: in
 @functools.lru_cache(8)
 def pbkdf2(password: bytes, salt: bytes, rounds: int, length: int) -> bytes:
     """`length` bytes of key. Kept, since a descriptor is looked at for its files' names and then opened."""
+    import hashlib  # nobody else needs it, and loading it takes a fiftieth of a mount's start
+
     try:
         return hashlib.pbkdf2_hmac("ripemd160", password, salt, rounds, length)
     except ValueError:  # no such hash

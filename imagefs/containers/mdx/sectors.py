@@ -98,12 +98,15 @@ class GroupReader(IndexedReader):
 
 
 def packed_table(packed: Packed, at: int) -> bytes:
-    """What the table lies in, from byte `at` on. Raises DamagedError where it cannot have an entry for each group."""
+    """What the table lies in, from byte `at` on. Raises DamagedError where it cannot have an entry for each group.
+
+    There are at most PIECES groups.
+    """
     if not 0 < packed.group_bytes <= limits.BLOCK_BYTES:
         raise DamagedError(None, f"groups of {packed.group} sectors of {packed.sector_bytes} bytes")
     if at >= packed.base.size:
         raise DamagedError(at, f"a table of groups would begin there, and the file ends at {packed.base.size}")
-    data = packed.base.pread(at, min(packed.groups, limits.PIECES) * 2 + _SPARE)
+    data = packed.base.pread(at, packed.groups * 2 + _SPARE)
     if packed.groups * 2 > len(data) * _MOST_PACKED:
         raise DamagedError(at, f"a table of {packed.groups} groups cannot lie there, in {len(data)} bytes")
     return data

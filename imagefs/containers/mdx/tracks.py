@@ -9,11 +9,11 @@ from imagefs import limits
 from imagefs.containers._mds import (
     SESSION_2,
     Block,
+    Files,
     check_start,
     file_name,
     file_rows,
-    find_files,
-    open_files,
+    parts_there,
     read_sessions,
 )
 from imagefs.containers.mdx.crypto import KEY_BLOCK_BYTES, SALT_BYTES, Lrw, decrypt_lrw, open_keys, password_of
@@ -32,6 +32,8 @@ FILE = struct.Struct("<IB7xIQQ")
 _DVD = 3
 _PACKED = 1
 _MAX_INDEXES = 100
+_MAX_PARTS = 1024
+"""Files of all tracks, counted again for each: 99 tracks in ten, or one in 256 of them. Each has a reader of its own."""
 
 _SYNC, _SUBHEADER, _HEADER, _EDC = 0x80, 0x40, 0x20, 0x08
 _Q_BYTES = 16
@@ -69,9 +71,8 @@ class _File(NamedTuple):
 
 def names_in(descriptor: Candidate) -> list[str]:
     """The files that are there, of all tracks. Raises DamagedError, OutsideError."""
-    blocks = [block for session in read_sessions(descriptor, SESSION_2) for block in session]
-    sets = {tuple(_names(descriptor, _files(descriptor, block), Options())) for block in blocks}
-    return [found for names in sorted(sets) for found in find_files(descriptor, names) if found]
+    blocks = (block for session in read_sessions(descriptor, SESSION_2) for block in session)
+    return parts_there(descriptor, (_names(descriptor, _files(descriptor, block), Options()) for block in blocks))
 
 
 def _files(descriptor: Candidate, block: Block) -> list[_File]:
@@ -119,11 +120,11 @@ class _Tracks:
     def __init__(self, descriptor: Candidate, inside: Reader | None, lrw: Lrw | None, options: Options) -> None:
         self.builder = DiscBuilder()
         self._descriptor, self._inside, self._lrw, self._options = descriptor, inside, lrw, options
-        self._opened: dict[tuple[str, ...], list[Reader]] = {}
+        self._files = Files(descriptor, self.builder)
         self._groups = limits.PIECES
         """How many more of all tracks together may be packed."""
         self._lost: list[DamagedError] = []
-        self._count = 0
+        self._count = self._parts = 0
 
     def sessions(self) -> list[Session]:
         """All of them. Raises DamagedError when there is nothing in them, with the reason of the first track."""
@@ -137,6 +138,9 @@ class _Tracks:
         """Raises DamagedError, MissingPartError, OutsideError, UnsupportedError, OSError."""
         self._count += 1
         layout, files = _layout(block), _files(self._descriptor, block)
+        self._parts += len(files)
+        if self._parts > _MAX_PARTS:
+            raise DamagedError(block.file_offset, f"{self._parts} files of tracks; the limit is {_MAX_PARTS}")
         pregap, *lengths = self._lengths(block, is_dvd=is_dvd)
         length, there = sum(lengths), sum(file.sectors for file in files)
         stored_pregap = pregap if pregap and there == pregap + length else 0
@@ -163,7 +167,10 @@ class _Tracks:
         return self._descriptor.table("<I", block.extra, min(max(2, block.indexes), _MAX_INDEXES))
 
     def _sectors(self, block: Block, files: Sequence[_File], sector_bytes: int) -> Reader:
-        """Those of a track, as far as they are there; they begin at `offset` of the first file, at 0 of others."""
+        """Those of a track, as far as they are there; they begin at `offset` of the first file, at 0 of others.
+
+        Behind a file that has more sectors than there can be, the others have no place.
+        """
         extents: list[Extent] = []
         position, lost = 0, None
         for file, source in zip(files, self._sources(files), strict=True):
@@ -174,6 +181,8 @@ class _Tracks:
                 lost = error
                 self.builder.warn(f"sectors of track {block.point} are lost: {message_of(error)}")
                 part = slice_of(source, 0, 0)
+            if file.sectors > limits.DISC_SECTORS:
+                break
             extents.append(Extent(position, part.size, part))
             position += file.sectors * sector_bytes
         end = max((extent.position + extent.length for extent in extents if extent.length), default=0)
@@ -184,21 +193,18 @@ class _Tracks:
     def _sources(self, files: Sequence[_File]) -> Sequence[Reader]:
         if self._inside is not None:
             return [self._inside] * len(files)
-        names = tuple(_names(self._descriptor, files, self._options))
-        if names not in self._opened:
-            self._opened[names] = open_files(self._descriptor, names, self.builder)
-        return self._opened[names]
+        return self._files.open(_names(self._descriptor, files, self._options))
 
     def _part(self, source: Reader, offset: int, file: _File, sector_bytes: int) -> Reader:
         """The sectors of a file from byte `offset` of it on. Raises DamagedError."""
         if file.sectors > limits.DISC_SECTORS:
             raise DamagedError(None, f"{file.sectors} sectors; the limit is {limits.DISC_SECTORS}")
-        if file.flags & _PACKED:
+        if file.flags & _PACKED and file.sectors:
             packed, at = Packed(source, offset, file.sectors, sector_bytes, file.group), offset + file.table_at
+            if packed.groups > self._groups:
+                raise DamagedError(None, f"{packed.groups} groups of sectors; the limit is {limits.PIECES}")
             data = packed_table(packed, at)
             self._groups -= packed.groups
-            if self._groups < 0:
-                raise DamagedError(None, f"{packed.groups} groups of sectors; the limit is {limits.PIECES}")
             return open_groups(packed, data, at, self._lrw)
         there = min(file.sectors, max(0, source.size - offset) // sector_bytes)
         if self._lrw and there:

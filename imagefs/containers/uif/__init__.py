@@ -46,7 +46,7 @@ _COUNTED_BYTES = 8
 """Those of a section's head that its size counts too."""
 _MAGIC, _TABLE, _TRACKS, _SHEET, _PASSWORD = b"bbis", b"blhr", b"blms", b"blss", b"bsdr"
 _WITH_SHEET = 9
-_MOST_SECTOR_BYTES = 4096
+_LEAST_SECTOR_BYTES, _MOST_SECTOR_BYTES = 512, 4096
 _BEYOND = 64
 """Bytes that are unpacked of a sheet beyond those wanted: a filter of code leaves the last of a cut one as they are."""
 
@@ -113,7 +113,8 @@ def _footer(candidate: Candidate) -> _Footer:
     """The footer, with sizes that can be."""
     at = candidate.reader.size - FOOTER.size
     footer = _Footer(*FOOTER.unpack(candidate.exactly(at, FOOTER.size)))
-    if not 0 < footer.sector_bytes <= _MOST_SECTOR_BYTES or not 0 < footer.sectors <= limits.DISC_SECTORS:
+    is_size = _LEAST_SECTOR_BYTES <= footer.sector_bytes <= _MOST_SECTOR_BYTES
+    if not is_size or not 0 < footer.sectors <= limits.DISC_SECTORS:
         raise DamagedError(at + 16, f"an image of {footer.sectors} sectors of {footer.sector_bytes} bytes")
     if footer.last_bytes > footer.sector_bytes:
         raise DamagedError(at + 24, f"a last sector of {footer.last_bytes} bytes, of {footer.sector_bytes}")

@@ -8,6 +8,7 @@ entry of the table, 24 bytes
 20  4  type     1 plain, filled up with zeros; 3 zeros; 5 packed
 """
 
+import itertools
 import sys
 from array import array
 from bisect import bisect_right
@@ -20,7 +21,7 @@ from imagefs.containers.cso import longest_block
 from imagefs.containers.uif.packing import BLOCK_BYTES, Packing
 from imagefs.errors import DamagedError, UnsupportedError
 from imagefs.packed import GROUP_BYTES, PackedReader
-from imagefs.readers import Reader
+from imagefs.readers import Reader, Run, RunKind
 
 ENTRY_BYTES = 24
 _COLUMNS = 6
@@ -63,9 +64,9 @@ def table_of(raw: bytes, sector_bytes: int) -> Table:
 
 
 class _Piece(NamedTuple):
-    """A part of a chunk: from byte `begin` of its content up to `end`."""
+    """A part of a chunk, from byte `begin` of its content up to `end`; or of the image, where no `chunk` is."""
 
-    chunk: int
+    chunk: int | None
     begin: int
     end: int
 
@@ -83,43 +84,53 @@ class UifReader(PackedReader):
         super().__init__(size, largest or GROUP_BYTES)
         self.base, self._table, self._packing = base, table, packing
 
-    def _pieces(self, start: int, end: int) -> Iterator[_Piece | None]:
-        """What makes up a range of the image, None where no chunk is."""
+    def _pieces(self, start: int, end: int) -> Iterator[_Piece]:
+        """What makes up a range of the image."""
         starts, sizes = self._table.starts, self._table.sizes
-        chunk = max(0, bisect_right(starts, start) - 1)
-        while start < end:
-            if chunk < len(starts) and start >= starts[chunk] + sizes[chunk]:
-                chunk += 1
-                continue
-            if chunk == len(starts) or start < starts[chunk]:
-                yield None
+        for chunk in range(max(0, bisect_right(starts, start) - 1), len(starts)):
+            if start >= end:
                 return
-            stop = min(end, starts[chunk] + sizes[chunk])
-            yield _Piece(chunk, start - starts[chunk], stop - starts[chunk])
-            start = stop
+            begin, stop = starts[chunk], min(end, starts[chunk] + sizes[chunk])
+            if start < begin:
+                yield _Piece(None, start, min(end, begin))
+                start = begin
+            if start < stop:
+                yield _Piece(chunk, start - begin, stop - begin)
+                start = stop
+        if start < end:
+            yield _Piece(None, start, end)
+
+    def _kind(self, piece: _Piece) -> RunKind:
+        if piece.chunk is None:
+            return RunKind.MISSING
+        return RunKind.ZERO if self._table.types[piece.chunk] == ZEROS else RunKind.PACKED
 
     def is_zero(self, block: int) -> bool:
         start = block * self.block_bytes
-        pieces = self._pieces(start, start + self.block_size(block))
-        return all(piece is not None and self._table.types[piece.chunk] == ZEROS for piece in pieces)
+        return {*map(self._kind, self._pieces(start, start + self.block_size(block)))} == {RunKind.ZERO}
+
+    def runs(self, offset: int, length: int) -> Iterator[Run]:
+        """By chunks: a chunk of zeros may be a whole disc."""
+        pieces = self._pieces(offset, min(offset + length, self.size))
+        for kind, row in itertools.groupby(pieces, self._kind):
+            yield Run(kind, sum(piece.end - piece.begin for piece in row))
 
     def unpack(self, first: int, count: int) -> bytes:
         start = first * self.block_bytes
         end = min(start + count * self.block_bytes, self.size)
         return b"".join(map(self._content, self._pieces(start, end)))
 
-    def _content(self, piece: _Piece | None) -> Content:
-        if piece is None:
-            raise DamagedError(None, "no chunk holds a sector that is asked for")
+    def _content(self, piece: _Piece) -> Content:
         chunk, begin, end = piece
+        if chunk is None:
+            raise DamagedError(None, "no chunk holds a sector that is asked for")
         kind = self._table.types[chunk]
         if kind == ZEROS:
             return bytes(end - begin)
-        return self._plain(piece) if kind == PLAIN else self._packed(chunk)[begin:end]
+        return self._plain(chunk, begin, end) if kind == PLAIN else self._packed(chunk)[begin:end]
 
-    def _plain(self, piece: _Piece) -> bytes:
-        """From the block of the cipher on in which the piece begins; what is not stored is zeros."""
-        chunk, begin, end = piece
+    def _plain(self, chunk: int, begin: int, end: int) -> bytes:
+        """From the block of the cipher on in which `begin` lies; what is not stored is zeros."""
         stored, size = self._table.stored[chunk], self._table.sizes[chunk]
         if stored > size:
             raise DamagedError(self._table.offsets[chunk], f"a plain chunk of {stored} bytes for {size}")

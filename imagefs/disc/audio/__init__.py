@@ -17,10 +17,11 @@ from imagefs.disc.audio.aiff import is_aiff, samples_in_aiff
 from imagefs.disc.audio.flac import is_flac, samples_in_flac
 from imagefs.disc.audio.mp3 import is_mp3, samples_in_mp3
 from imagefs.disc.audio.vorbis import is_ogg, samples_in_ogg
+from imagefs.disc.model import AUDIO_BYTES
 from imagefs.disc.samples import Samples
 from imagefs.disc.wav import is_wav, samples_in_wav
 from imagefs.errors import UnsupportedError
-from imagefs.readers import Reader
+from imagefs.readers import Extent, Reader, joined
 
 AUDIO_EXTENSIONS = ("wav", "aiff", "aif", "aifc", "flac", "mp3", "ogg", "oga")
 _OTHERS = (
@@ -59,3 +60,9 @@ def samples_of(source: Reader) -> Samples | None:
     if is_mp3(source):
         return Samples(samples_in_mp3(source))
     return None
+
+
+def whole_sectors(samples: Reader) -> Reader:
+    """Samples with the last sector filled up with silence, as a burning program does it."""
+    size = -(-samples.size // AUDIO_BYTES) * AUDIO_BYTES
+    return joined([Extent(0, samples.size, samples), Extent(samples.size, size - samples.size, None)], size)

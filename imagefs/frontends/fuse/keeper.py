@@ -221,6 +221,9 @@ class Keeper:
         """
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        poll = select.poll()
+        for descriptor in (self._sock.fileno(), reading):
+            poll.register(descriptor, select.POLLIN)
         try:
             while True:
                 if pending and not self._is_stopping:
@@ -228,8 +231,8 @@ class Keeper:
                 is_late = len(pending) > 1 or (self._cut_at and time.monotonic() >= self._cut_at)
                 if is_late and not self._cut():
                     return
-                rest = None if self._cut_at is None else max(0.0, self._cut_at - time.monotonic())
-                ready, _, _ = select.select([self._sock.fileno(), reading], [], [], rest)
+                rest = None if self._cut_at is None else max(0.0, self._cut_at - time.monotonic()) * 1000
+                ready = {descriptor for descriptor, _ in poll.poll(rest)}
                 if reading in ready:
                     os.read(reading, 64)
                 if self._sock.fileno() in ready:

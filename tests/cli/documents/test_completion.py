@@ -39,8 +39,9 @@ class Terminal:
         """Until the shell shows its prompt."""
         found, deadline = b"", time.monotonic() + 20
         while b"READY" not in found:
-            ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"the shell is not ready: {found!r}"
+            waiting = select.poll()
+            waiting.register(self.master, select.POLLIN)
+            assert waiting.poll(max(0, deadline - time.monotonic()) * 1000), f"the shell is not ready: {found!r}"
             found += os.read(self.master, 65536)
 
     def type(self, keys: str) -> None:
