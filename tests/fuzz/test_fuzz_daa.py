@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 
 from imagefs.containers.daa import FORMAT
-from imagefs.containers.daa.deflate import NUMBERINGS, inflate
+from imagefs.containers.daa.deflate import inflate
 from imagefs.errors import ImageError
 from imagefs.formats import Candidate
 from imagefs.options import Options
 from imagefs.readers import BytesReader
 from imagefs.sources import Folder
 from tests.builders.daa import with_crc
-from tests.builders.deflate import NUMBERINGS as NUMBERS
-from tests.builders.deflate import deflate
+from tests.builders.deflate import NUMBERINGS, deflate
 from tests.containers.test_daa import IMAGE, KINDS, SPLITS, parts_of, write
 from tests.fuzz.test_discs import damaged, seconds
 
@@ -81,7 +80,7 @@ def test_damaged_parts(tmp_path: Path) -> None:
 
 def test_damaged_deflate() -> None:
     content = IMAGE[80_000:][:20_000]
-    seeds = [(numbering, deflate(content, NUMBERS[numbering], 700)) for numbering in NUMBERINGS]
+    seeds = [(number, deflate(content, numbering, 700)) for number, numbering in enumerate(NUMBERINGS)]
     for chance in seconds():
         numbering, seed = chance.choice(seeds)
         begin = time.monotonic()

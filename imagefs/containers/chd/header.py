@@ -39,7 +39,6 @@ from imagefs.readers import Reader
 
 MAGIC = b"MComprHD"
 LENGTHS = {1: 76, 2: 80, 3: 120, 4: 108, 5: 124}
-LONGEST = max(LENGTHS.values())
 
 _START = struct.Struct(">8sII")
 _V1 = struct.Struct(">16x7I16s16s")

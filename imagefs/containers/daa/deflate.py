@@ -28,7 +28,6 @@ _STANDARD = (
     (0, 2, 1, None),
     (1, 0, 2, None),
 )
-NUMBERINGS = range(len(_STANDARD))
 _PLAIN = 0
 _HEAD_BITS = 3
 _WINDOW_BYTES = 1 << 15

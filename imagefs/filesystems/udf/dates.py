@@ -22,7 +22,6 @@ import struct
 
 from imagefs import limits
 
-TIME_BYTES = 12
 _STAMP = struct.Struct("<HH8B")
 _LOCAL = 1
 _YEARS = range(1970, 10_000)
