@@ -11,7 +11,7 @@ from bench import jobs
 from bench.material import BIG, BIG_BYTES, EROFS, ISO, SMALL, UDF
 from bench.programs import EROFS as KERNEL
 from bench.programs import FUSEISO, RATARMOUNT, Program, imagefs, mounted
-from bench.twins import CHD_CODECS, CHDS, CSO, CUE, ECM, FAR, GZ, MDS, SLICE_BYTES, XZ
+from bench.twins import CHD_CODECS, CHDS, CSO, CUE, ECM, FAR, GZ, MDS, SECTORS, SLICE_BYTES, XZ
 
 Job = Callable[[Path], float]
 
@@ -40,7 +40,7 @@ def _through(program: Program, job: Job, *, image: Path = ISO, cold: bool = Fals
     """A job on a fresh mount, so that nothing is remembered from the round before."""
 
     def measure() -> float:
-        jobs.warm(EROFS if program is KERNEL else image)
+        jobs.warm(EROFS if program is KERNEL else SECTORS.get(image, image))
         with mounted(program, image) as folder:
             if cold:
                 jobs.chill(image)

@@ -29,6 +29,8 @@ CSO, BIN, CUE = (FOLDER / f"bench.{kind}" for kind in ("cso", "bin", "cue"))
 MDS, MDF, ECM = FOLDER / "twin.mds", FOLDER / "twin.mdf", FOLDER / "twin.bin.ecm"
 SLICE = FOLDER / "slice.iso"
 SLICE_BIN, SLICE_CUE = (FOLDER / f"disc.{kind}" for kind in ("bin", "cue"))
+SECTORS = {CUE: BIN, MDS: MDF}
+"""What lies in another file than the image is opened by."""
 CHD_CODECS = ("cdlz", "cdzl", "zstd", "lzma")
 CHDS = {codec: FOLDER / f"{'disc' if codec.startswith('cd') else 'slice'}-{codec}.chd" for codec in CHD_CODECS}
 GZ, XZ, FAR = FOLDER / "slice.iso.gz", FOLDER / "slice.iso.xz", FOLDER / "far.iso.xz"
