@@ -24,7 +24,7 @@ from imagefs.disc.layouts import SYNC
 Proof = Callable[[Content, int], bool]
 """(main channels of a hunk's frames, a bit for each that lacks sync and ECC) -> whether they are right."""
 
-_HEADER, _MODE, _SUBHEADER, _SUBMODE = 12, 15, 16, 18
+_MODE, _SUBHEADER, _SUBMODE = 15, 16, 18
 _FORM2_BIT = 0x20
 _MODE1_END, _FORM1_END, _FORM2_END = 2068, 2076, 2352
 """The bytes that follow the EDC begin there."""

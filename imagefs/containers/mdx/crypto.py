@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from imagefs.containers.mdx.ripemd160 import pbkdf2
+from imagefs.disc import ecc
 from imagefs.errors import DamagedError, UnsupportedError
 
 KEY_BLOCK_BYTES = 512
@@ -42,7 +43,6 @@ _MAGIC = b"EURT"
 _CHAIN_BYTES = 512
 _DERIVED_BYTES = 64
 """PBKDF2 is asked for 152 bytes by those who write it; the first 64 are the same and all that is used."""
-_EDC_POLYNOMIAL = 0xD8018001
 _SEED, _FACTOR, _STEP, _MASK = 0x567372FF, 0x35E85A6D, 0x1548DCE9, 0xEC564717
 _U32 = 0xFFFF_FFFF
 _FIELD = 1 << 128 | 0x87
@@ -52,22 +52,12 @@ _LOW_BITS = 10
 
 def password_of(salt: bytes) -> bytes:
     """The password that stands in for one of the user's: 64 bytes, as the salt."""
-    state = _edc(salt) ^ _SEED
+    state = int.from_bytes(ecc.edc(salt), "little") ^ _SEED
     words = []
     for word in _SALT.unpack(salt):
         state = (state * _FACTOR + _STEP) & _U32
         words.append(word ^ state ^ _MASK)
     return _SALT.pack(*words).replace(b"\0", b"\x5f")
-
-
-def _edc(data: bytes) -> int:
-    """The error detection code of CD-ROM sectors (ECMA-130 §14.3)."""
-    value = 0
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (_EDC_POLYNOMIAL if value & 1 else 0)
-    return value
 
 
 class Keys(NamedTuple):

@@ -32,7 +32,7 @@ from imagefs.frontends.fuse.keeper import (
     pack_error,
     unpack_error,
 )
-from imagefs.frontends.fuse.notify import notify, watchdog_seconds
+from imagefs.frontends.fuse.notify import notify, show_life, watchdog_seconds
 from imagefs.frontends.fuse.session import (
     go_live,
     keep_signals,
@@ -239,11 +239,7 @@ def _hand_on_signals(child: int) -> list[int]:
 
 
 def feed_watchdog(place: str) -> None:
-    """A statvfs goes through the serving: a mount that hangs stops feeding."""
+    """Feed the service manager's watchdog for ever, in a thread of a process that serves nothing."""
     while True:
-        try:
-            os.statvfs(place)
-        except OSError as error:  # an answer all the same; who is in a detached mount is served on
-            log.debug("%s: %s", place, error)
-        notify("WATCHDOG=1")
+        show_life(place)
         time.sleep(watchdog_seconds() / 3)

@@ -4,13 +4,12 @@ image's file. Both engines' sessions are built on it."""
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from imagefs.frontends.fuse import attach, mountinfo
 from imagefs.frontends.fuse.keeper import GRACE_SECONDS, ending_signals
-from imagefs.frontends.fuse.notify import notify, watchdog_seconds
+from imagefs.frontends.fuse.notify import notify, show_life, watchdog_seconds
 from imagefs.frontends.fuse.threads import in_thread
 
 if TYPE_CHECKING:
@@ -44,16 +43,12 @@ async def unmount_on_signal(
 
 
 async def feed_watchdog(place: str) -> None:
-    """A statvfs goes through the serving: a mount that hangs stops feeding."""
+    """Feed the service manager's watchdog, beside the serving."""
     import trio
 
     if seconds := watchdog_seconds():
         while True:
-            try:
-                await in_thread(os.statvfs, place)
-            except OSError as error:  # an answer all the same; who is in a detached mount is served on
-                log.debug("%s: %s", place, error)
-            notify("WATCHDOG=1")
+            await in_thread(show_life, place)
             await trio.sleep(seconds / 3)
 
 

@@ -180,7 +180,7 @@ async def test_the_watchdog_is_fed_through_the_mount(
 
     monkeypatch.setattr(os, "statvfs", statvfs)
     monkeypatch.setattr(supervise, "watchdog_seconds", lambda: 30.0)
-    monkeypatch.setattr(supervise, "notify", told.append)
+    monkeypatch.setattr(notify, "notify", told.append)
     with trio.move_on_after(25):
         await supervisor.feed_watchdog()
     assert asked == ["/the/mountpoint"] * 3  # at 0, 10 and 20 seconds
