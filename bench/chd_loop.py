@@ -5,7 +5,7 @@
 
 The loop has the stored bytes in memory, one process for each core with an equal share of them, calls the library once for
 each stream of a hunk and throws the result away. It knows no map, checksum, file or cache, takes no frames apart and makes
-no ECC. The reader is asked for 128 KiB at a time, as the kernel does, of what files are made of: of a CD the user data.
+no ECC. The reader is asked as `bench.through` says.
 """
 
 import argparse
@@ -15,14 +15,12 @@ import time
 from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 
-import imagefs
-from imagefs import helpers
+from bench.through import through_reader
 from imagefs.containers.chd.header import read_header
 from imagefs.containers.chd.maps import Kind, read_map
 from imagefs.containers.chd.packing import FRAME_BYTES, MAIN_BYTES, SUBCODE_BYTES, unpacker
 from imagefs.sources import open_source
 
-PIECE = 128 << 10
 _OF_CD = {b"cdlz": (b"lzma", b"zlib"), b"cdzl": (b"zlib", b"zlib"), b"cdzs": (b"zstd", b"zstd")}
 
 Stream = tuple[bytes, bytes, int]
@@ -73,17 +71,6 @@ def bare_loop(path: str) -> float:
     for worker in workers:
         worker.join()
     return time.perf_counter() - start
-
-
-def through_reader(path: str) -> float:
-    """Seconds that reading all of it in order takes."""
-    with imagefs.open_image(path) as image:
-        reader = image.disc.tracks[0].user if image.disc else image.raw
-        helpers.start(len(os.sched_getaffinity(0)) + 1)  # as a mount does
-        start = time.perf_counter()
-        for at in range(0, reader.size, PIECE):
-            reader.pread(at, PIECE)
-        return time.perf_counter() - start
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@
     python -m bench.cso_loop IMAGE --compare       a table: the loop, one core, two cores with read-ahead
 
 The loop has the stored bytes in memory, calls the inflate library that imagefs uses once for each block of 2 KiB, and throws
-the result away. It knows no index, file, cache or lock. The reader is asked for 128 KiB at a time, as the kernel does.
+the result away. It knows no index, file, cache or lock. The reader is asked as `bench.through` says.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from itertools import pairwise
 from statistics import median
 
 import imagefs
+from bench.through import through_reader
 from imagefs import codecs
 from imagefs.containers.cso import MARK, CsoReader
 
-PIECE = 128 << 10
 ROUNDS = 5
 SPAN = 4096
 """Blocks whose stored bytes the loop has in memory at a time; reading them is not timed."""
@@ -46,16 +46,6 @@ def bare_loop(path: str) -> float:
                 decode(block, size)
             seconds += time.perf_counter() - start
         return seconds
-
-
-def through_reader(path: str) -> float:
-    """Seconds that reading all of it in order takes."""
-    with imagefs.open_image(path) as image:
-        reader = image.raw
-        start = time.perf_counter()
-        for at in range(0, reader.size, PIECE):
-            reader.pread(at, PIECE)
-        return time.perf_counter() - start
 
 
 def compare(path: str) -> None:

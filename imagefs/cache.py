@@ -47,11 +47,14 @@ class Counters:
 
 
 class Piece:
-    """The content of the blocks `first` to `stop` (not included) of one reader. Only `asked` ever changes."""
+    """The content of the blocks `first` to `stop` (not included) of one reader. Only `asked` ever changes.
+
+    `data` may be a view of memory that another process filled; it stays as it is for as long as anybody has a view of it.
+    """
 
     __slots__ = ("asked", "data", "first", "owner", "stop")
 
-    def __init__(self, owner: int, first: int, stop: int, data: bytes, asked: bool) -> None:
+    def __init__(self, owner: int, first: int, stop: int, data: bytes | memoryview, asked: bool) -> None:
         self.owner, self.first, self.stop, self.data, self.asked = owner, first, stop, data, asked
 
 
@@ -60,7 +63,7 @@ class Decoder(NamedTuple):
 
     owner: int
     """The number of the reader; no two have the same."""
-    decode: Callable[[int, int], bytes]
+    decode: Callable[[int, int], bytes | memoryview]
     """(first block, count) -> their content; raises ImageError or OSError when one of them cannot be had."""
     most: int
     """Blocks that are decoded in one go, at most."""

@@ -65,16 +65,19 @@ class Codec:
             raise DamagedError(where, f"the {self.name} data ends after {len(content)} of {size} bytes")
         return content
 
-    def each(self, blocks: Iterable[bytes], count: int, size: int, *, where: int | None = None) -> bytes:
-        """`count` blocks that give `size` bytes each, one after the other."""
+    def each(self, blocks: Iterable[bytes], size: int, *, where: int | None = None) -> list[Content]:
+        """Blocks that give `size` bytes each."""
         decode, errors = self._binding or self.require()
+        if size > limits.BLOCK_BYTES:
+            raise DamagedError(where, f"a block of {size} bytes; the limit is {limits.BLOCK_BYTES}")
         try:
-            content = b"".join(map(decode, blocks, itertools.repeat(size)))
+            contents = list(map(decode, blocks, itertools.repeat(size)))
         except errors as error:
             raise DamagedError(where, f"the {self.name} data is broken ({error})") from error
-        if len(content) != count * size:  # none is longer than `size`, so all are exact when the sum is
-            raise DamagedError(where, f"{count} {self.name} blocks give {len(content)} bytes instead of {count * size}")
-        return content
+        count, total = len(contents), sum(map(len, contents))
+        if total != count * size:  # none is longer than `size`, so all are exact when the sum is
+            raise DamagedError(where, f"{count} {self.name} blocks give {total} bytes instead of {count * size}")
+        return contents
 
 
 class _NotExactError(Exception):

@@ -2,10 +2,13 @@
 
 Threads that decode blocks of 2 KiB spend as much time on the interpreter's lock as on the blocks, and keep those waiting who
 answer the kernel. A helper is a fork of this process that has the same readers over the same open files, and a lock of its
-own. It decodes what it is asked for into memory that both have, so that all that crosses the socket are two short messages:
+own. It decodes what it is asked for into memory that both have (`slots`), so that all that crosses the socket are two short
+messages:
 
-    request   owner u64  first u64  count u64       the number of the reader, the blocks
-    answer    length i64  stored u64                the content's length, -1 when it cannot be had; stored bytes read for it
+    request   owner u64  first u64  count u64  slot u64   the number of the reader, the blocks, where the content goes
+    answer    length i64  stored u64                      its length, -1 when it cannot be had; stored bytes read for it
+
+What fills half a slot and more is the cache's just as it lies there; the rest is copied out.
 
 What a helper cannot decode is decoded again by whoever asked, who then meets the error himself; so is what was asked of a
 helper that died or takes longer than DEADLINE_SECONDS, and that one is not asked again. A reader that was made after the
@@ -28,10 +31,12 @@ from imagefs import cache
 from imagefs.errors import ImageError
 
 if TYPE_CHECKING:
-    import mmap
     import socket
 
-REQUEST, ANSWER = Struct("<3Q"), Struct("<qQ")
+    from imagefs.slots import Slots
+
+REQUEST, ANSWER = Struct("<4Q"), Struct("<qQ")
+TIMEVAL = Struct("@ll")
 SLOT_BYTES = 1 << 20
 """The most that is decoded for one request."""
 WORTH_BYTES = 64 << 10
@@ -41,6 +46,8 @@ CACHE_BYTES = 8 << 20
 DEADLINE_SECONDS = 30.0
 MOST = 4
 """Helpers of one process: an image is read by few at a time."""
+IN_HAND = 16
+"""Slots that are in use beside those whose content is in the cache."""
 
 log = logging.getLogger("imagefs")
 
@@ -56,6 +63,7 @@ _all: list[_Helper] = []
 _idle: list[_Helper] = []
 _closed = False
 _newest = -1  # the newest reader that the helpers know
+_slots: Slots
 
 
 def register(owner: int, reader: Decodable | None) -> None:
@@ -74,10 +82,14 @@ def start(count: int, forget: Iterable[int] = ()) -> None:
 
     `forget` are descriptors that a helper must not hold, /dev/fuse above all: the mount would outlive its server.
     """
-    global _newest
-    if not _readers or not hasattr(os, "fork"):
+    global _newest, _slots
+    if not _readers or not count or not hasattr(os, "fork"):
         return
+    from imagefs.slots import Slots
+
     _newest = max(_readers)
+    # Of what half fills them as many as the cache can hold, and those that are written or sent meanwhile.
+    _slots = Slots(2 * cache.shared().limit // SLOT_BYTES + IN_HAND, SLOT_BYTES)
     for _ in range(min(count, MOST)):
         helper = _Helper(forget)
         _all.append(helper)
@@ -96,7 +108,7 @@ def count() -> int:
     return len(_all)
 
 
-def decode(owner: int, first: int, count: int, length: int) -> bytes | None:
+def decode(owner: int, first: int, count: int, length: int) -> bytes | memoryview | None:
     """`count` groups of a reader from `first` on, together at most `length` bytes; None when no helper can give them."""
     if owner > _newest or not WORTH_BYTES <= length <= SLOT_BYTES:
         return None
@@ -104,25 +116,31 @@ def decode(owner: int, first: int, count: int, length: int) -> bytes | None:
         helper = _idle.pop()
     except IndexError:
         return None
+    slot = _slots.take()
+    if slot is None:
+        _idle.append(helper)
+        return None
     try:
-        content = helper.ask(owner, first, count)
+        found = helper.ask(owner, first, count, slot)
     except OSError as error:
         log.warning("a helper process is lost (%s): its work is done without it", error)
         _all.remove(helper)
         helper.kill()
-        return None
+        return None  # the slot is left alone: it may yet write there
     _idle.append(helper)
-    return content
+    if found < 0:
+        _slots.give(slot)
+        return None
+    content = _slots.view(slot, found)
+    return content if 2 * found >= SLOT_BYTES else bytes(content)
 
 
 class _Helper:
-    """A process, the socket to it, and the memory that both have."""
+    """A process, and the socket to it."""
 
     def __init__(self, forget: Iterable[int]) -> None:
-        import mmap
         import socket
 
-        self._memory = mmap.mmap(-1, SLOT_BYTES)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if not self._pid:
@@ -130,23 +148,27 @@ class _Helper:
                 self._socket.close()
                 for descriptor in forget:
                     os.close(descriptor)
-                _serve(theirs, self._memory)
+                _serve(theirs)
             finally:
                 os._exit(0)  # nothing of the process that it was forked from is its own to clean up
         theirs.close()
-        self._socket.settimeout(DEADLINE_SECONDS)
+        # The kernel's deadline, not Python's, which asks it before each call whether that would wait.
+        deadline = TIMEVAL.pack(int(DEADLINE_SECONDS), int(DEADLINE_SECONDS % 1 * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, deadline)
 
-    def ask(self, owner: int, first: int, count: int) -> bytes | None:
-        """What it decodes; None when it cannot. Raises OSError when it does not answer."""
-        self._socket.send(REQUEST.pack(owner, first, count))
+    def ask(self, owner: int, first: int, count: int, slot: int) -> int:
+        """The length of what it decodes into a slot; -1 when it cannot. Raises OSError when it does not answer."""
+        self._socket.send(REQUEST.pack(owner, first, count, slot))
         answer = self._socket.recv(ANSWER.size)
         if len(answer) != ANSWER.size:
             raise ConnectionResetError("it has ended")
         length, stored = ANSWER.unpack(answer)
-        if length < 0:
-            return None
-        cache.shared().count_in(stored)
-        return self._memory[:length]
+        if length > SLOT_BYTES:
+            raise ConnectionResetError("it gives more than there is room for")
+        if length >= 0:
+            cache.shared().count_in(stored)
+        return int(length)
 
     def kill(self) -> None:
         """End it at once."""
@@ -168,7 +190,7 @@ class _Helper:
             os.waitpid(self._pid, 0)
 
 
-def _serve(server: socket.socket, memory: mmap.mmap) -> None:
+def _serve(server: socket.socket) -> None:
     """A helper's life."""
     import signal
 
@@ -184,12 +206,12 @@ def _serve(server: socket.socket, memory: mmap.mmap) -> None:
     _idle.clear()
     cache.configure(CACHE_BYTES)
     while request := server.recv(REQUEST.size):
-        owner, first, count = REQUEST.unpack(request)
+        owner, first, count, slot = REQUEST.unpack(request)
         before = cache.shared().counters().bytes_in
         try:
             content = _readers[owner].unpack_groups(first, count)
             length = len(content)
-            memory[:length] = content
+            _slots.write(slot, content)
         except (ImageError, OSError, KeyError, ValueError):
             length = -1
         server.send(ANSWER.pack(length, cache.shared().counters().bytes_in - before))

@@ -96,7 +96,7 @@ class PackedReader(Reader):
             self._ahead.note(first, stop)
         if len(pieces) == 1:
             skip = offset - pieces[0].first * self._group_bytes
-            return pieces[0].data[skip : skip + length]
+            return bytes(pieces[0].data[skip : skip + length])
         return b"".join(self._cut(pieces, offset, length))
 
     def _cut(self, pieces: Sequence[cache.Piece], offset: int, length: int) -> list[memoryview]:
@@ -116,7 +116,7 @@ class PackedReader(Reader):
             map(self.is_zero, range(offset // self.block_bytes, (offset + length - 1) // self.block_bytes + 1))
         )
 
-    def _decode(self, first: int, count: int) -> bytes:
+    def _decode(self, first: int, count: int) -> bytes | memoryview:
         """The content of `count` groups, by a helper where one is free."""
         content = helpers.decode(self._owner, first, count, count * self._group_bytes)
         return self.unpack_groups(first, count) if content is None else content

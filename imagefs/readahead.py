@@ -89,6 +89,9 @@ class ReadAhead:
                 return False
             first = stream.edge
             stream.edge = stop = min(first + self._task(), stream.target)
+            is_last = stop + self._task() > stream.target
+        if not is_last:
+            _submit(self)
         return self._cache.ahead(self._decoder, first, stop)
 
     def _going_on_at(self, block: int) -> _Stream | None:
@@ -122,11 +125,11 @@ class _Worker:
         self._start_threads()
 
     def submit(self, job: ReadAhead) -> None:
+        """Have a thread work for `job`. It will wake the next one when there is more than one task."""
         if job not in self._waiting:
             self._waiting.add(job)
             self._start_threads()
-            for _ in range(self._threads):
-                self._queue.put(job)
+            self._queue.put(job)
 
     def _start_threads(self) -> None:
         """As many as there are helpers, which may have been made since the image was opened."""

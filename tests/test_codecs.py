@@ -103,12 +103,16 @@ class TestExactness:
 
     def test_many_at_once(self, codec: Codec, pack: Pack):
         blocks = [CONTENT[at : at + 2000] for at in range(0, 8000, 2000)]
-        assert codec.each(map(pack, blocks), 4, 2000) == CONTENT
+        assert codec.each(map(pack, blocks), 2000) == blocks
 
     def test_many_of_which_one_is_short(self, codec: Codec, pack: Pack):
         blocks = [CONTENT[:2000], CONTENT[2000:3999], CONTENT[4000:6000]]
         with pytest.raises(DamagedError):
-            codec.each(map(pack, blocks), 3, 2000)
+            codec.each(map(pack, blocks), 2000)
+
+    def test_many_that_are_too_large(self, codec: Codec, pack: Pack):
+        with pytest.raises(DamagedError, match="the limit is"):
+            codec.each([pack(b"")], (64 << 20) + 1)
 
     def test_threads(self, codec: Codec, pack: Pack):
         packed = [pack(bytes([number]) * 5000) for number in range(8)]

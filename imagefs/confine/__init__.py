@@ -69,8 +69,8 @@ __all__ = [
 log = logging.getLogger("imagefs")
 
 
-PROCESSES = ("clone",)
-"""What forks."""
+PROCESSES = ("clone", "memfd_create", "ftruncate", "pwrite64")
+"""What forks, and what memory takes that forks share."""
 SCOPED_SIGNALS = 6
 """The ABI version of Landlock from which on signals reach nobody outside: then a process may end its own helpers."""
 

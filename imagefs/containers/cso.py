@@ -80,7 +80,7 @@ class CsoReader(IndexedReader):
             and max(self._index[first : first + count]) < MARK
             and (first + count) * self.block_bytes <= self.size
         ):
-            return self._kind.unmarked.each(row, count, self.block_bytes, where=positions[0])
+            return b"".join(self._kind.unmarked.each(row, self.block_bytes, where=positions[0]))
         return super().unpack_row(first, row, positions)
 
     def unpack_one(self, block: int, stored: bytes, where: int) -> Content:

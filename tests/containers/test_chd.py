@@ -358,6 +358,20 @@ class TestBuilt:
         assert isinstance(disc, Disc)
         assert disc.tracks[0].user.pread(0, 10**6) == DATA[: 40 * 2048]
 
+    def test_a_row_of_hunks_in_many_ways(self):
+        """zlib, zstd and plain in turns, with a gap in the row, and lzma, which takes one at a time, behind it."""
+        kinds = [0, 0, 1, 4, 4, 1, 0, 0, 0, 4, 1, 1, 0, 2, 0]
+        content = (TEXT * 3)[: len(kinds) * 4096]
+        hunks = [Hunk(kind, content[at * 4096 : (at + 1) * 4096]) for at, kind in enumerate(kinds)]
+        hunks[7] = hunks[7]._replace(padding=3)
+        image = chd5(content, hunks, [b"zlib", b"zstd", b"lzma", bytes(4)])
+        check_reader(reader_of(image), content, 4096)
+        damaged = image.replace(content[3 * 4096 :][:4096], bytes(4096))
+        reader = reader_of(damaged)
+        with pytest.raises(DamagedError, match="hunk 3 does not have its checksum"):
+            reader.pread(2 * 4096, 3 * 4096)
+        assert reader.pread(4 * 4096, 10**6) == content[4 * 4096 :]
+
     @pytest.mark.foreign
     @pytest.mark.parametrize("codec", [b"zlib", b"lzma"])
     def test_the_builder_writes_what_chdman_takes(self, tmp_path: Path, chdman: Chdman, codec: bytes):

@@ -1,9 +1,11 @@
 """The content of a CHD: hunks through their map, their codecs, their checksums, and the parent."""
 
 import functools
+import itertools
 import zlib
 from binascii import crc_hqx
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import NamedTuple, TypeVar
 
 from imagefs import limits
@@ -11,7 +13,7 @@ from imagefs.codecs import Content
 from imagefs.containers.chd.edc import Proof, proof_of
 from imagefs.containers.chd.header import Header
 from imagefs.containers.chd.maps import Check, Hunk, Kind, Map, PlainMap
-from imagefs.containers.chd.packing import FRAME_BYTES, MAIN_BYTES, CdCodec, Unpack, unpacker
+from imagefs.containers.chd.packing import FRAME_BYTES, IN_ROWS, MAIN_BYTES, CdCodec, Unpack, unpacker
 from imagefs.errors import DamagedError
 from imagefs.packed import PackedReader
 from imagefs.readers import MapReader, Reader, slice_of
@@ -58,12 +60,33 @@ class ChdReader(PackedReader):
         self._unpackers: list[Unpack | None] = [
             unpacker(name, header.hunk_bytes) if any(name) else None for name in header.codecs
         ]
+        self._in_rows = {Kind.PLAIN: None} | {
+            number: IN_ROWS[name] for number, name in enumerate(header.codecs) if name in IN_ROWS
+        }
         self._parts: dict[tuple[int, int], FrameReader] = {}
 
     def unpack(self, first: int, count: int) -> bytes:
-        parts = self._each(first, count, self._content)
+        parts = self._row(first, count) or self._each(first, count, self._content)
         parts[-1] = parts[-1][: self.block_size(first + count - 1)]
         return b"".join(parts)
+
+    def _row(self, first: int, count: int) -> list[Content] | None:
+        """The contents of hunks stored in a row by codecs that take many at once; None of others, and of wrong ones.
+
+        Raises what `unpack` does.
+        """
+        row = self._hunks.row(first, count)
+        if row is None or max(row.lengths) > self._longest or not self._in_rows.keys() >= set(row.kinds):
+            return None
+        data = self._read(row.place, sum(row.lengths))
+        if len(data) != sum(row.lengths):
+            return None
+        stored = map(BytesIO(data).read, row.lengths)
+        parts: list[Content] = []
+        for kind, group in itertools.groupby(row.kinds):
+            codec, some = self._in_rows[kind], itertools.islice(stored, len(list(group)))
+            parts += some if codec is None else codec.each(some, self.block_bytes, where=row.place)
+        return parts if list(map(_crc16(), parts)) == row.crcs else None
 
     def frames(self, first: int, count: int, is_right: Proof) -> list[Frames]:
         """The frames of each of `count` hunks from `first` on, which are those of a CD.

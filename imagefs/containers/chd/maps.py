@@ -33,6 +33,7 @@ from abc import ABC, abstractmethod
 from array import array
 from binascii import crc_hqx
 from collections.abc import Sequence
+from operator import add
 from typing import NamedTuple
 
 from imagefs import limits
@@ -73,12 +74,26 @@ class Hunk(NamedTuple):
     check: Check = Check.NONE
 
 
+class Row(NamedTuple):
+    """Adjacent hunks that are stored one after the other from byte `place` of the file on, each with a CRC-16."""
+
+    place: int
+    kinds: list[int]
+    """The number of a codec, or `Kind.PLAIN`."""
+    lengths: list[int]
+    crcs: list[int]
+
+
 class Map(ABC):
     """All hunks of a file; immutable."""
 
     @abstractmethod
     def __getitem__(self, number: int) -> Hunk:
         """A hunk by its number, which is below the header's `hunks`. Raises DamagedError for a kind that there is not."""
+
+    def row(self, first: int, count: int) -> Row | None:
+        """`count` hunks from `first` on, where they are a row that can be told quickly."""
+        return None
 
 
 def read_map(reader: Reader, header: Header) -> Map:
@@ -149,6 +164,16 @@ class _PackedMap(Map):
         if kind == Kind.PLAIN:
             return Hunk(Kind.PLAIN, self._hunk_bytes, place, 0, crc, Check.CRC16)
         return Hunk(Kind(kind), 0, place * self._unit_bytes if kind == Kind.PARENT else place)
+
+    def row(self, first: int, count: int) -> Row | None:
+        entries = _ENTRY.iter_unpack(self._entries[first * _ENTRY.size : (first + count) * _ENTRY.size])
+        heads, tails = zip(*entries, strict=True)
+        if max(heads) >> 24 > Kind.PLAIN:
+            return None
+        lengths, places = [head & 0xFF_FFFF for head in heads], [tail >> 16 for tail in tails]
+        if places[1:] != list(map(add, places, lengths))[:-1]:
+            return None
+        return Row(places[0], [head >> 24 for head in heads], lengths, [tail & 0xFFFF for tail in tails])
 
 
 class _Expansion:

@@ -177,6 +177,9 @@ def _packed_zeros(size: int) -> bytes:
     return stream.compress(bytes(size)) + stream.flush()
 
 
+IN_ROWS = {b"zlib": codecs.inflate, b"zstd": codecs.unzstd}
+"""Codecs that take many hunks at once: Python's part of a hunk of 4 KiB would cost more than the decoding."""
+
 _CODECS: dict[bytes, Unpack] = {
     b"zlib": _inflate,
     b"lzma": _unlzma,
