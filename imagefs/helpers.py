@@ -83,7 +83,7 @@ def start(count: int, forget: Iterable[int] = ()) -> None:
     `forget` are descriptors that a helper must not hold, /dev/fuse above all: the mount would outlive its server.
     """
     global _newest, _slots
-    if not _readers or not count or not hasattr(os, "fork"):
+    if not _readers or not count or not hasattr(os, "memfd_create"):  # Linux, which has fork too
         return
     from imagefs.slots import Slots
 

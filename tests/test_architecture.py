@@ -19,7 +19,7 @@ PACKAGE = Path(imagefs.__file__).parent
 TESTS = Path(__file__).parent
 
 ORDER = (
-    {"errors", "lazy", "limits"},
+    {"errors", "lazy", "limits", "slots"},
     {"options", "readers", "cache", "codecs"},
     {"helpers"},
     {"readahead"},
