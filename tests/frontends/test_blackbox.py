@@ -476,6 +476,13 @@ def test_statfs(mount: Mount) -> None:
     assert run("df", "--output=pcent", mount.path).stdout.split()[-1] == "100%"
 
 
+def test_how_far_the_kernel_reads_ahead(mount: Mount, engine: str) -> None:
+    """As far as it lets one say: only root may, and pyfuse3 has the first request answered before it returns."""
+    device = mount.path.stat().st_dev
+    known = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb").read_text()
+    assert int(known) == (1024 if engine == "direct" and os.geteuid() == 0 else 128)
+
+
 def test_how_the_mount_is_listed(mount: Mount) -> None:
     ((kind, source, _),) = mounts_at(mount.path)
     assert (kind, source) == ("fuse.imagefs", str(mount.image))

@@ -292,7 +292,8 @@ class DirectEngine:
             log.critical("the kernel speaks FUSE %d.%d, imagefs %d.%d", major, minor, p.MAJOR, p.MINOR)
             self._error(device, unique, errno.EPROTO)
             return
-        answer = p.InitOut(min(minor, p.MINOR), readahead, flags & p.WANTED)
+        # The kernel takes the less of this and of what it has by now, which may be more than what it offered.
+        answer = p.InitOut(min(minor, p.MINOR), max(readahead, p.READ_AHEAD_BYTES), flags & p.WANTED)
         self._send(device, unique, (answer.pack(),))
         self._on_ready()
         self._start_others()

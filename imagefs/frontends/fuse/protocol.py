@@ -32,6 +32,8 @@ INVAL_INODE_OUT = Struct("<QqQ")  # nodeid, offset, length (0: to the end)
 INVAL_ENTRY_OUT = Struct("<Q2I")  # directory, name length, flags; then the name and a NUL
 DELETE_OUT = Struct("<2Q2I")  # directory, nodeid, name length (padding); then the name and a NUL
 
+READ_AHEAD_BYTES = 1 << 20
+"""The most that the kernel may ask for at a time, and ahead of a reader."""
 FOREVER = 1 << 40
 """Seconds that an answer is valid: an image does not change."""
 
@@ -106,6 +108,6 @@ class InitOut(NamedTuple):
 
     def pack(self) -> bytes:
         """major minor max_readahead flags, max_background congestion, max_write time_gran, max_pages map_alignment, 0 0."""
-        background, congestion, max_write, max_pages = 64, 48, 1 << 16, 256
+        background, congestion, max_write, max_pages = 64, 48, 1 << 16, READ_AHEAD_BYTES >> 12
         limits = (background, congestion, max_write, 1, max_pages, 0, 0, 0)
         return INIT_OUT.pack(MAJOR, self.minor, self.max_readahead, self.flags, *limits)

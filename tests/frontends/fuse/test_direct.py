@@ -93,7 +93,7 @@ def kernel(engine: DirectEngine, ends: tuple[socket.socket, socket.socket]) -> I
     error, answer = kernel.ask(Op.INIT, 0, p.INIT_IN.pack(7, 45, 131072, 0xFFFF_FFFF) + bytes(48))
     assert error == 0
     major, minor, readahead, flags = struct.unpack_from("<4I", answer)
-    assert (major, minor, readahead, flags) == (7, 38, 131072, int(p.WANTED))
+    assert (major, minor, readahead, flags) == (7, 38, 1 << 20, int(p.WANTED))
     yield kernel
     ended = threading.Event()
     engine.when_ended(ended.set)
