@@ -8,7 +8,7 @@ messages:
     request   owner u64  first u64  count u64  slot u64   the number of the reader, the blocks, where the content goes
     answer    length i64  stored u64                      its length, -1 when it cannot be had; stored bytes read for it
 
-What fills half a slot and more is the cache's just as it lies there; the rest is copied out.
+What fills a slot is the cache's just as it lies there; what does not, by a quarter and more, is copied out.
 
 What a helper cannot decode is decoded again by whoever asked, who then meets the error himself; so is what was asked of a
 helper that died or takes longer than DEADLINE_SECONDS, and that one is not asked again. A reader that was made after the
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 REQUEST, ANSWER = Struct("<4Q"), Struct("<qQ")
 TIMEVAL = Struct("@ll")
-SLOT_BYTES = 1 << 20
+SLOT_BYTES = 512 << 10
 """The most that is decoded for one request."""
+KEPT_BYTES = SLOT_BYTES * 3 // 4
+"""Of what takes less the cache would have too little for the memory that it holds."""
 WORTH_BYTES = 64 << 10
 """What is less is decoded in less time than two processes need to take turns."""
 CACHE_BYTES = 8 << 20
@@ -88,8 +90,7 @@ def start(count: int, forget: Iterable[int] = ()) -> None:
     from imagefs.slots import Slots
 
     _newest = max(_readers)
-    # Of what half fills them as many as the cache can hold, and those that are written or sent meanwhile.
-    _slots = Slots(2 * cache.shared().limit // SLOT_BYTES + IN_HAND, SLOT_BYTES)
+    _slots = Slots(cache.shared().limit // KEPT_BYTES + IN_HAND, SLOT_BYTES)
     for _ in range(min(count, MOST)):
         helper = _Helper(forget)
         _all.append(helper)
@@ -132,7 +133,7 @@ def decode(owner: int, first: int, count: int, length: int) -> bytes | memoryvie
         _slots.give(slot)
         return None
     content = _slots.view(slot, found)
-    return content if 2 * found >= SLOT_BYTES else bytes(content)
+    return content if found >= KEPT_BYTES else bytes(content)
 
 
 class _Helper:

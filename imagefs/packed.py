@@ -4,7 +4,8 @@ A block is what the format packs as one; a group is what the cache keeps as one:
 block where that is larger. Blocks of 2 KiB would otherwise cost a system call, a lock and a cache entry each, more than
 their decoding. A read finds the groups it needs in the cache; what is missing is decoded in runs of adjacent blocks, each
 one call of `unpack`. A run that cannot be decoded is tried again group by group and block by block, so that a damaged block
-spoils exactly the reads that touch it.
+spoils exactly the reads that touch it. It is remembered: a block may take long to be found broken, and probes alone read in
+hundreds of places. What a disk cannot give (OSError) is tried again each time.
 """
 
 import errno
@@ -25,7 +26,7 @@ from imagefs.readers import MAX_VIEWS, Reader, Run, RunKind, is_nowait, zeros
 
 GROUP_BYTES = 16 << 10
 """Measured with blocks of 2 KiB: below, the overhead of a group shows; above, a random 4 KiB read pays for more."""
-UNPACK_BYTES = 1 << 20
+UNPACK_BYTES = helpers.SLOT_BYTES
 """The most that one call of `unpack` is asked for, where blocks are smaller."""
 
 _owners = itertools.count()
@@ -50,6 +51,8 @@ class PackedReader(Reader):
         """of a group"""
         self._group_bytes = self._blocks * block_bytes
         self._has_holes = type(self).is_zero is not PackedReader.is_zero
+        self._bad: dict[int, tuple[int | None, str]] = {}
+        """Block -> where and why it is broken; an error itself would hold all that its trace leads through"""
         self._cache, self._owner = cache.shared(), next(_owners)
         self._decoder = cache.Decoder(self._owner, self._decode, max(1, UNPACK_BYTES // self._group_bytes))
         groups = -(-size // self._group_bytes)
@@ -126,12 +129,19 @@ class PackedReader(Reader):
         return self._unpack(first * self._blocks, count * self._blocks)
 
     def _unpack(self, first: int, count: int) -> bytes:
-        """`unpack`, clipped to the reader's size, and what it gives checked."""
-        start = first * self.block_bytes
-        length = min(count * self.block_bytes, self.size - start)
-        data = self.unpack(first, -(-length // self.block_bytes))
-        if len(data) != length:
-            raise DamagedError(None, f"block {first} and those after it give {len(data)} bytes instead of {length}")
+        """`unpack`, clipped to the reader's size, checked, and not asked again for a block that is broken."""
+        length = min(count * self.block_bytes, self.size - first * self.block_bytes)
+        count = -(-length // self.block_bytes)
+        if self._bad and (known := self._bad.keys() & range(first, first + count)):
+            raise DamagedError(*self._bad[min(known)])
+        try:
+            data = self.unpack(first, count)
+            if len(data) != length:
+                raise DamagedError(None, f"block {first} and those after it give {len(data)} bytes instead of {length}")
+        except DamagedError as error:
+            if count == 1 and len(self._bad) < limits.BROKEN_PIECES:
+                self._bad[first] = error.where, error.why
+            raise
         return data
 
     def _block_by_block(self, offset: int, length: int) -> bytes:

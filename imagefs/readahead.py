@@ -27,7 +27,7 @@ WINDOW_BYTES = 4 << 20
 TASK_BYTES = 256 << 10
 """What is decoded in one go, and where a window begins. Measured with blocks of 2 KiB on two cores: less wakes threads more
 often, 1 MiB is too coarse to share."""
-HELPED_BYTES = 512 << 10
+HELPED_BYTES = helpers.SLOT_BYTES
 """The same where helpers decode: processes take longer to wake each other than threads."""
 STREAMS = 4
 """Streams that are remembered for one reader."""

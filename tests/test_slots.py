@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from imagefs.slots import Slots
+from imagefs.slots import SPARE, Slots
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="helpers, which slots are for, are forks on Linux"
@@ -46,14 +46,29 @@ def test_a_slot_without_a_view_is_given_back():
     assert slots.take() == 1
 
 
-def test_the_slot_that_was_used_last_is_used_first():
-    """So memory is touched for what is in use at one time, and no more."""
+def test_a_slot_that_came_back_is_used_before_one_without_memory():
     slots = Slots(100, 4096)
     first = slots.take()
     assert first is not None
     for _ in range(1000):
+        slots.write(first, b"x" * 4096)
         slots.give(first)
         assert slots.take() == first
+    assert slots.resident() == 4096
+
+
+def test_memory_that_nobody_uses_goes_back():
+    slots = Slots(100, 65536)
+    taken = [slot for slot in iter(slots.take, None) if slot is not None]
+    for slot in taken:
+        slots.write(slot, b"x" * 65536)
+    assert slots.resident() == 100 * 65536
+    view = slots.view(taken.pop(), 65536)
+    for slot in taken:
+        slots.give(slot)
+    assert slots.resident() == (1 + SPARE) * 65536
+    assert view == b"x" * 65536
+    assert len({slots.take() for _ in range(99)}) == 99
 
 
 def test_views_cannot_be_written_to():

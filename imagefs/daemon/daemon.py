@@ -20,7 +20,6 @@ from typing import TypeVar
 import trio
 
 from imagefs import cache
-from imagefs.daemon import heap
 from imagefs.daemon.config import Config
 from imagefs.daemon.control import Control, reload_on_hangup, serve_control
 from imagefs.daemon.library import Library
@@ -33,7 +32,7 @@ from imagefs.daemon.watching import Watcher
 from imagefs.daemon.workers import Pool
 from imagefs.errors import message_of
 from imagefs.formats import all_formats
-from imagefs.frontends.fuse import attach, mountinfo
+from imagefs.frontends.fuse import attach, heap, mountinfo
 from imagefs.frontends.fuse.notify import notify
 from imagefs.frontends.fuse.session import remove_folder, settle_memory
 from imagefs.frontends.fuse.supervise import feed_watchdog, unmount_on_signal

@@ -1,6 +1,6 @@
-"""The C library's heap in a process that opens and closes images for weeks.
+"""The C library's heap in a process that serves images for weeks.
 
-glibc gives each thread a heap of its own. The daemon has a score of threads, each of which parses an image now and then:
+glibc gives each thread a heap of its own. A mount has a dozen threads that decode and parse now and then, the daemon more:
 what little of it stays in use keeps every heap from shrinking. On another C library both functions do nothing.
 """
 

@@ -8,7 +8,7 @@ import pytest
 MIB = 1 << 20
 START = """
 import ctypes, threading
-from imagefs.daemon import heap
+from imagefs.frontends.fuse import heap
 
 def resident():
     lines = open("/proc/self/status").read().splitlines()
