@@ -80,7 +80,7 @@ def register(owner: int, reader: Decodable | None) -> None:
 
 
 def start(count: int, forget: Iterable[int] = ()) -> None:
-    """Make `count` helpers, if there is a reader that they can decode for. No thread may run yet.
+    """Make `count` helpers, or as many as the system lets, if they can decode for a reader. No thread may run yet.
 
     `forget` are descriptors that a helper must not hold, /dev/fuse above all: the mount would outlive its server.
     """
@@ -90,11 +90,14 @@ def start(count: int, forget: Iterable[int] = ()) -> None:
     from imagefs.slots import Slots
 
     _newest = max(_readers)
-    _slots = Slots(cache.shared().limit // KEPT_BYTES + IN_HAND, SLOT_BYTES)
-    for _ in range(min(count, MOST)):
-        helper = _Helper(forget)
-        _all.append(helper)
-        _idle.append(helper)
+    try:
+        _slots = Slots(cache.shared().limit // KEPT_BYTES + IN_HAND, SLOT_BYTES)
+        for _ in range(min(count, MOST)):
+            helper = _Helper(forget)
+            _all.append(helper)
+            _idle.append(helper)
+    except OSError as error:
+        log.info("%d helper processes, no more: %s", len(_all), error)
 
 
 def stop() -> None:

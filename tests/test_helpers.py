@@ -75,6 +75,18 @@ def test_without_a_reader_there_are_no_helpers():
     assert run("helpers.start(4); print(helpers.count(), helpers_now())") == ["0 []"]
 
 
+def test_where_no_process_can_be_made_the_reader_decodes_for_itself():
+    assert run("""
+        def refuse():
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        reader = Blocks()
+        os.fork = refuse
+        helpers.start(2)
+        print(helpers.count(), reader.pread(0, 4 << 16)[:8].decode())
+    """) == ["0 0000000o"]
+
+
 def test_a_damaged_block_spoils_the_reads_that_touch_it():
     assert run("""
         reader = Blocks()
