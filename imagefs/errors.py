@@ -18,6 +18,7 @@ Every other place only raises. A message says what is wrong and, where there is 
 """
 
 import errno as _errno
+import os
 from collections.abc import Sequence
 
 
@@ -131,7 +132,8 @@ def errno_of(error: BaseException) -> int:
 def message_of(error: BaseException) -> str:
     """One line for the user, without the image's name."""
     if isinstance(error, OSError) and error.strerror:
-        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        text = f"{error.strerror}: {name}" if name else error.strerror
     else:
         text = str(error) or type(error).__name__
     return " ".join(text.split())

@@ -9,7 +9,7 @@ from typing import Any
 
 from imagefs import limits
 from imagefs.disc import Disc, Track
-from imagefs.errors import DamagedError, ImageError, NotAnImageError, NotFoundError, UsageError, message_of
+from imagefs.errors import DamagedError, ImageError, NotAnImageError, NotFoundError, message_of
 from imagefs.formats import Answer, Candidate, Format, Layer, State, formats, matches
 from imagefs.lazy import cached_property
 from imagefs.nodes import BootImage, FileSystem, Node
@@ -36,6 +36,8 @@ class Image:
         self.steps: list[Format] = []
         self._unused: ImageError | OSError | None = None
         """Why a descriptor beside the file is not used."""
+        self._misnamed = ""
+        """What it is by its name alone."""
         self._folder = Folder(os.path.dirname(os.path.abspath(path)))
         try:
             self.content: Reader | Disc = self._open()
@@ -127,9 +129,8 @@ class Image:
         meant = [entry for entry in every if candidate.extension in entry.extensions]
         if meant and not any(entry.name == "raw" for entry in meant):
             titles = " or ".join(entry.title for entry in meant)
-            self.warnings.append(
-                f"by its name it is {titles}, but has no mark of one (is it cut off?); it is read as plain sectors"
-            )
+            self._misnamed = f"by its name it is {titles}, but has no mark of one (is it cut off?)"
+            self.warnings.append(f"{self._misnamed}; it is read as plain sectors")
 
     def _open_format(self, entry: Format, candidate: Candidate, options: Options | None = None) -> Any:
         try:
@@ -213,13 +214,13 @@ class Image:
         options, volumes = self.options, self.volumes
         if options.session is not None and self.disc is not None and self._has_table:
             if options.session not in [session.number for session in self.disc.sessions]:
-                raise UsageError(f"there is no session {options.session}; the disc has {len(self.disc.sessions)}")
+                raise NotFoundError(f"there is no session {options.session}; the disc has {len(self.disc.sessions)}")
             volumes = [v for v in volumes if v.session == options.session]
         if options.volume is not None:
             volumes = [v for v in volumes if v.number == options.volume]
             if not volumes:
                 numbers = ", ".join(str(v.number) for v in self.volumes) or "none"
-                raise UsageError(f"there is no volume {options.volume}; there are: {numbers}")
+                raise NotFoundError(f"there is no volume {options.volume}; there are: {numbers}")
         return volumes
 
     @property
@@ -410,6 +411,8 @@ class Image:
     def _why_nothing(self) -> str:
         if self.steps and self.steps[-1].name != "raw":
             return f"it is {self.steps[-1].title}, but no file system that imagefs reads is in it"
+        if self._misnamed:
+            return f"nothing in it is known to imagefs; {self._misnamed}"
         extension = self.path.rpartition(".")[2].lower()
         described = (entry for entry in formats(Layer.CONTAINER) if extension in entry.describes)
         found = [entry.extensions[0] for entry in described if extension not in entry.extensions]

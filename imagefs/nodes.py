@@ -110,7 +110,7 @@ class FileSystem(ABC):
 
     @abstractmethod
     def readlink(self, node: Node) -> bytes:
-        """The target of a symbolic link."""
+        """The target of a symbolic link, without NUL."""
 
     def open(self, node: Node) -> Reader:
         """The content of a file: a reader of exactly `node.size` bytes."""

@@ -5,6 +5,8 @@ there and that change nothing here are accepted; anything else is refused by nam
 """
 
 import dataclasses
+import math
+import string
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +19,9 @@ AUDIO = ("wav", "flac")
 ENGINES = ("direct", "pyfuse3")
 MOST_THREADS = 64
 """Serving threads of one mount: beyond the number of processors they gain nothing."""
+MOST_OWNER = (1 << 32) - 2
+_DIGITS = 20
+"""More than any number has that is taken."""
 OF_THE_MOUNT = (
     "uid",
     "gid",
@@ -73,61 +78,55 @@ class Options:
         return 0o7777 & ~((self.umask or 0) if self.dmask is None else self.dmask)
 
 
-def _number(text: str) -> int:
-    value = int(text, 10)
-    if value < 0:
-        raise ValueError
-    return value
+# What these raise says what the option takes, behind "it takes".
 
 
-def _positive(text: str) -> int:
-    value = _number(text)
-    if not value:
-        raise ValueError
+def _number(text: str, most: float = math.inf) -> int:
+    """A number from 1, as it is written without sign, spaces or other scripts' digits."""
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
+    if not 1 <= value <= most:
+        raise ValueError("a number from 1" if most == math.inf else f"a number from 1 to {most}")
     return value
 
 
 def _threads(text: str) -> int:
-    value = _positive(text)
-    if value > MOST_THREADS:
-        raise ValueError
-    return value
+    return _number(text, MOST_THREADS)
 
 
-def _owner(text: str, named: Callable[[str], int]) -> int:
-    """A uid or gid by number or name; -1 is nobody's."""
+def _owner(text: str, named: Callable[[str], int], what: str) -> int:
+    """A uid or gid by number or name; the highest, -1, is nobody's."""
     try:
-        value = _number(text) if text.isdigit() else named(text)
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else named(text)
     except KeyError:
-        raise ValueError("no such name") from None
-    if value >= (1 << 32) - 1:
-        raise ValueError
+        value = MOST_OWNER + 1
+    if value > MOST_OWNER:
+        raise ValueError(f"the name of a {what} of this system, or a number up to {MOST_OWNER}")
     return value
 
 
 def _user(text: str) -> int:
     import pwd
 
-    return _owner(text, lambda name: pwd.getpwnam(name).pw_uid)
+    return _owner(text, lambda name: pwd.getpwnam(name).pw_uid, "user")
 
 
 def _group(text: str) -> int:
     import grp
 
-    return _owner(text, lambda name: grp.getgrnam(name).gr_gid)
+    return _owner(text, lambda name: grp.getgrnam(name).gr_gid, "group")
 
 
 def _octal(text: str) -> int:
-    value = int(text, 8)
-    if not 0 <= value <= 0o777:
-        raise ValueError
-    return value
+    digits = text.lstrip("0")
+    if not text or set(text) - set(string.octdigits) or len(digits) > 3:
+        raise ValueError("permission bits in octal, as 022")
+    return int(text, 8)
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"one of {', '.join(words)}")
+            raise ValueError("|".join(words))
         return text
 
     return parse
@@ -144,15 +143,15 @@ def _codec(text: str) -> str:
         b"A".decode(text)  # Python has codecs that are no character sets (hex, zip)
         return codecs.lookup(text).name
     except (LookupError, UnicodeError):
-        raise ValueError("a character set that Python knows") from None
+        raise ValueError("a character set that Python knows, as cp932") from None
 
 
 _VALUES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     # name: (parser, what it takes, help)
     "tree": (_one_of(TREES), "|".join(TREES), "which of a disc's trees is shown (default: the richest)"),
     "layout": (_one_of(LAYOUTS), "|".join(LAYOUTS), "one volume at the root, or each in its folder"),
-    "volume": (_positive, "N", "show only volume N"),
-    "session": (_positive, "N", "show session N of a multi-session disc, or build N of a write-once UDF disc"),
+    "volume": (_number, "N", "show only volume N"),
+    "session": (_number, "N", "show session N of a multi-session disc, or build N of a write-once UDF disc"),
     "map": (_map, "normal|off|acorn", "how plain ISO 9660 names are shown"),
     "iocharset": (_codec, "NAME", "character set of names that are not Unicode in the image"),
     "audio": (
@@ -228,15 +227,15 @@ def parse(texts: Iterable[str], defaults: Options = Options()) -> Options:
     """The options in one or more `-o` arguments, over `defaults`; later words win. Raises UsageError that names the word."""
     values: dict[str, Any] = {}
     for word in (word for text in texts for word in split_words(text)):
-        if not is_known(word):
-            raise UsageError(f"option {word!r} is not known; see imagefs mount --help")
         name, _, value = word.partition("=")
+        if not is_known(word):
+            what = f"{name} takes no value" if name in _FLAGS else f"{word!r} is not known; see imagefs mount --help"
+            raise UsageError(f"option {what}")
         if word in _FLAGS:
             values[_FLAGS[word][0]] = not word.startswith("nos")
         elif name in _VALUES:
-            parser, takes, _ = _VALUES[name]
             try:
-                values[name] = parser(value)
-            except ValueError:
-                raise UsageError(f"option {name}={value!s} is not understood: it takes {takes}") from None
+                values[name] = _VALUES[name][0](value)
+            except ValueError as error:
+                raise UsageError(f"option {name}={value} is not understood: it takes {error}") from None
     return dataclasses.replace(defaults, **values)

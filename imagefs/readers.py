@@ -126,7 +126,7 @@ class Reader(ABC):
         """`length` bytes, or DamagedError when the reader ends before."""
         data = self.pread(offset, length)
         if len(data) != length:
-            raise DamagedError(offset, f"{length} bytes wanted, {len(data)} there")
+            raise DamagedError(offset, f"it ends too early, {length} bytes wanted, {len(data)} there")
         return data
 
 

@@ -44,6 +44,7 @@ def test_every_error_has_its_numbers(error: Exception, number: int, status: int)
 
 def test_messages_are_one_line() -> None:
     assert message_of(OSError(errno.ENOENT, "No such file", "a.iso")) == "No such file: a.iso"
+    assert message_of(OSError(errno.EACCES, "Permission denied", b"caf\xe9")) == "Permission denied: caf\udce9"
     assert message_of(NotFoundError("two\nlines")) == "two lines"
     assert message_of(ZeroDivisionError()) == "ZeroDivisionError"
     assert message_of(DamagedError(7, "torn")) == "damaged at byte 7: torn"

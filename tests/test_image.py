@@ -1,21 +1,34 @@
 """What is shown of an image as a whole: sessions, trees, states, and what its name promises."""
 
+import bz2
 import errno
+import gzip
 import importlib
+import lzma
+import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import lz4.frame
 import pytest
+import zstandard
 
-from imagefs.errors import NotAnImageError, NotFoundError, UsageError
+from imagefs.errors import NotAnImageError, NotFoundError
 from imagefs.formats import Candidate
 from imagefs.image import Image, open_image
 from imagefs.nodes import FileSystem
 from imagefs.options import Options
 from imagefs.sources import Folder
+from imagefs.sources.local import FileSource
 from imagefs.volumes import Volume
+from tests.builders import iso
+from tests.builders.chd import chd5, whole
+from tests.builders.cso import cso
+from tests.builders.dax import dax
 from tests.builders.discs import write_cue
+from tests.builders.ecm import ecm, plain
+from tests.builders.isz import isz
 from tests.builders.sectors import stored, tone, volume
 from tests.builders.udf import ROOT, Builder
 from tests.conftest import MakeIso, RunImagefs
@@ -53,6 +66,75 @@ def test_a_hybrid_disc_shows_its_trees_side_by_side(make_iso: MakeIso, tree: Pat
         pytest.raises(NotFoundError, match="tree=hfs"),
     ):
         _ = image.tree
+
+
+# --- content and name -----------------------------------------------------------------------------------------------------
+
+FILES = {b"PACKED.BIN;1": b"".join(random.Random(7).randbytes(300) + bytes(1748) for _ in range(1000))}
+"""2 MB of which most shrinks: what is read of a packed image is easily more than it should be."""
+
+
+def iso_of(files: dict[bytes, bytes]) -> bytes:
+    """A plain ISO 9660 volume, its files behind the root directory."""
+    records, blocks, end = [], {}, iso.ROOT + 1
+    for name, data in files.items():
+        records.append(iso.record(name, end, len(data)))
+        blocks[end] = data
+        end += -(-len(data) // iso.SECTOR)
+    return iso.volume({iso.ROOT: iso.directory(iso.ROOT, iso.ROOT, *records), **blocks}, blocks=max(end, 64))
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "BIN": lambda data: stored(data, "MODE1/2352"),
+    "CSO": lambda data: cso(data),
+    "DAX": lambda data: dax(data),
+    "CHD": lambda data: chd5(data, whole(data), [b"zlib"], unit_bytes=2048),
+    "ISZ": lambda data: isz(data, lambda number: "zlib")[0],
+    "ECM": lambda data: ecm([plain(data)], data),
+    "gzip": lambda data: gzip.compress(data),
+    "bzip2": lambda data: bz2.compress(data),
+    "xz": lambda data: lzma.compress(data),
+    "zstd": zstandard.compress,
+    "LZ4": lz4.frame.compress,
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["disc", "disc.iso", "disc.bin", "disc.cso", "disc.gz", "disc.cue", "disc.vdi", "disc.txt"]
+)
+@pytest.mark.parametrize("how", PACKED)
+def test_what_a_file_is_called_does_not_matter(tmp_path: Path, how: str, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKED[how](iso_of({b"A.TXT;1": b"content"})))
+    with open_image(str(path)) as image:
+        assert root(image) == ["a.txt"]
+        assert read(image, "a.txt") == b"content"
+
+
+@pytest.mark.parametrize("how", PACKED)
+def test_reading_a_file_in_small_pieces_reads_the_image_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Some programs read a packed image from its beginning for each piece of a file, in quadratic time."""
+    path, taken = tmp_path / "disc", 0
+    path.write_bytes(PACKED[how](iso_of(FILES)))
+
+    def pread(source: FileSource, offset: int, length: int) -> bytes:
+        nonlocal taken
+        data = whole_pread(source, offset, length)
+        taken += len(data)
+        return data
+
+    whole_pread = FileSource.pread
+    monkeypatch.setattr(FileSource, "pread", pread)
+    (content,) = FILES.values()
+    with open_image(str(path)) as image:
+        reader = image.tree.open(image.find("packed.bin"))
+        taken = 0
+        for offset in range(0, len(content), 5000):
+            assert reader.pread(offset, 5000) == content[offset : offset + 5000]
+    assert taken <= 1.5 * path.stat().st_size + 100_000
 
 
 @pytest.fixture
@@ -202,7 +284,7 @@ def test_the_folders_of_the_sessions(extra: Path) -> None:
 
 
 def test_a_session_that_is_not_there(extra: Path) -> None:
-    with open_image(str(extra), Options(session=3)) as image, pytest.raises(UsageError, match="the disc has 2"):
+    with open_image(str(extra), Options(session=3)) as image, pytest.raises(NotFoundError, match="the disc has 2"):
         _ = image.tree
 
 
@@ -231,6 +313,14 @@ def test_an_image_that_lost_its_footer_is_read_with_a_warning(tmp_path: Path) ->
     path = path.rename(tmp_path / "whole.iso")
     with open_image(str(path)) as image:
         assert why not in image.warnings
+
+
+def test_what_is_nothing_else_than_its_name_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "cut.cdi"
+    path.write_bytes(b"x" * 10_000)
+    why = "nothing in it is known to imagefs; by its name it is a DiscJuggler image, but has no mark of one"
+    with open_image(str(path)) as image, pytest.raises(NotAnImageError, match=why):
+        _ = image.tree
 
 
 def test_a_folder_of_many_images_is_listed_once_and_searched_to_its_end(

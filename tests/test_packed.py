@@ -147,9 +147,26 @@ class TestDamage:
         assert [call for call in reader.calls if call[1] > 1] == [(0, 1000)] * 2  # the read, and its only group
         assert len(reader.calls) == 2 + 901
 
-    def test_failures_are_not_remembered(self):
-        reader = Example(bad=(3,))
-        with pytest.raises(DamagedError):
+    @pytest.mark.parametrize("block", [BLOCK, 2 * GROUP_BYTES])
+    def test_a_broken_block_is_decoded_once(self, block: int):
+        reader = Example(block=block, bad=(1,))
+        for _ in range(3):
+            with pytest.raises(DamagedError) as raised:
+                reader.pread(block + 5, 1)
+            assert raised.value.where == block
+            with pytest.raises(DamagedError):
+                reader.pread(0, len(CONTENT))
+        assert reader.calls.count((1, 1)) == 1
+
+    def test_what_a_disk_could_not_give_is_tried_again(self):
+        class OnBadDisk(Example):
+            def unpack(self, first: int, count: int) -> bytes:
+                if self.bad:
+                    raise OSError(errno.EIO, "bad sector")
+                return super().unpack(first, count)
+
+        reader = OnBadDisk(bad=(3,))
+        with pytest.raises(OSError, match="bad sector"):
             reader.pread(3 * BLOCK, 1)
         reader.bad = set()
         assert reader.pread(0, GROUP_BYTES) == CONTENT[:GROUP_BYTES]

@@ -57,7 +57,7 @@ STATUSES = """\
 EXAMPLES = """\
   imagefs mount disc.iso ~/disc       then: ls ~/disc; imagefs umount ~/disc
   imagefs ls -l game.cue              list the root of a CD
-  imagefs cat disc.iso README.TXT     read one file
+  imagefs cat disc.iso readme.txt     read one file
   imagefs cat --raw game.cso > game.iso
   imagefs extract -C out disc.nrg     copy everything to the folder out
   imagefs info --why strange.bin      why an image is not recognised

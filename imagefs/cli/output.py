@@ -36,10 +36,15 @@ def _escaped(letter: str) -> str:
     return f"\\x{byte:02x}" if byte < 0x100 else f"\\u{byte:04x}"
 
 
-def is_plain(stream: object) -> bool:
-    """Whether colours and progress are out of place: no terminal, a dumb one, or NO_COLOR set."""
+def is_terminal(stream: object) -> bool:
+    """Whether somebody sees it on a terminal that knows control sequences."""
     isatty = getattr(stream, "isatty", None)
-    return bool(not isatty or not isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb")
+    return bool(isatty and isatty() and os.environ.get("TERM") != "dumb")
+
+
+def is_plain(stream: object) -> bool:
+    """Whether colours are out of place: no terminal, a dumb one, or NO_COLOR set."""
+    return not is_terminal(stream) or bool(os.environ.get("NO_COLOR"))
 
 
 class Report:
@@ -52,7 +57,7 @@ class Report:
     def fail(self, error: BaseException, path: str | bytes = "") -> None:
         """One line for an error, at a path in the image where there is one."""
         self.status = self.status or exit_status(error)
-        self._line(path, message_of(error))
+        self._line(path, message_of(error).removesuffix(f": {self.image}"))
 
     def warn(self, text: str, path: str | bytes = "") -> None:
         """One line for something that does not spoil the result; --quiet leaves it out."""

@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 
-from imagefs.cli.output import is_plain, printable
+from imagefs.cli.output import is_terminal, printable
 
 _EVERY_SECONDS = 0.2
 _FIRST_SECONDS = 0.5
@@ -12,10 +12,10 @@ _FIRST_SECONDS = 0.5
 
 
 class Progress:
-    """Counts bytes and keeps a line on standard error; silent when that is no terminal, NO_COLOR is set, or `quiet`."""
+    """Counts bytes and keeps a line on standard error; silent when that is no terminal, or `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.shown = not quiet and not is_plain(sys.stderr)
+        self.shown = not quiet and is_terminal(sys.stderr)
         self.total = 0
         """Bytes in all, 0 when unknown."""
         self._done, self._start = 0, time.monotonic()

@@ -19,6 +19,7 @@ COMMAND_FOLLOWS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_arguments(parser)
     parser.add_argument("more", metavar="IMAGE", nargs="*", default=[], help="more images")
+    parser.usage = f"{parser.prog} [OPTION]... IMAGE... -- COMMAND [WORD]..."
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from imagefs.cli.common import add_image_arguments, is_utf8_output, opened_tree
 from imagefs.cli.listing import Listing
 from imagefs.cli.output import Report, write
 from imagefs.cli.paths import Visit, join, raw_path, resolve
+from imagefs.errors import ImageError, UsageError
 from imagefs.nodes import FileSystem, Node
 
 _LINES = ("├── ", "└── ", "│   ", "    ")
@@ -21,7 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with opened_tree(args) as tree:
         path = raw_path(args.path)
-        top = resolve(tree, path, follow=True)
+        try:
+            top = resolve(tree, path, follow=True)
+            if not top.is_directory:
+                raise UsageError("it is a file, tree draws folders")
+        except (ImageError, OSError) as error:
+            args.report.fail(error, path)
+            return int(args.report.status)
         listing = Listing(tree, args.report, args.view, long=False)
         write((listing.name(path, top) if path else args.image) + "\n")
         folders = files = 0

@@ -52,6 +52,7 @@ class Unpacker:
         fresh: bool = False,
     ) -> None:
         self._tree, self._report, self._progress, self._overwrite = tree, report, progress, overwrite
+        self._target = target
         self._top = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         umask = os.umask(0)
         os.umask(umask)
@@ -134,10 +135,19 @@ class Unpacker:
         return True
 
     def _failed(self, error: Exception, path: bytes) -> None:
-        if (isinstance(error, OSError) and error.errno in _HOPELESS) or self._left < 0:
+        if isinstance(error, OSError):
+            if error.errno in _HOPELESS or self._is_shut(error, path):
+                raise OSError(error.errno, error.strerror, self._target) from error
+            error.filename = None  # it may be a temporary one, and the path says more
+        if self._left < 0:
             raise error
         self._progress.clear()
         self._report.fail(error, path)
+
+    def _is_shut(self, error: OSError, path: bytes) -> bool:
+        """Whether nothing can be made in the target, so that the other files would fail as well."""
+        denied = error.errno == errno.EACCES and b"/" not in path
+        return denied and not os.access(".", os.W_OK | os.X_OK, dir_fd=self._top, effective_ids=True)
 
     # --- folders ----------------------------------------------------------------------------------------------------
 

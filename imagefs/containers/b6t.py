@@ -223,7 +223,7 @@ def _stored(entry: _Entry, blocks: Sequence[_Block], files: dict[str, Reader]) -
     layout = described_layout(_KINDS[entry.type], size) if entry.type in _KINDS and len(sizes) == 1 else None
     if layout is None:
         raise UnsupportedError(
-            f"track {entry.point} of a BlindWrite image, of type {entry.type} in {size} bytes a sector"
+            f"track {entry.point} of a BlindWrite image, of type {entry.type} in {size} bytes a sector, is not read"
         )
     index1 = _index1(entry)
     begin = min(max(begin, mine[0].first), index1)  # the pregap may be in no block

@@ -214,7 +214,7 @@ def _stored(place: _Place, reader: Reader, subchannel: Reader | None) -> Stored:
     if not 1 <= number <= MAX_TRACK:
         raise DamagedError(None, f"a BlindWrite descriptor with a track {number}")
     if place.mode not in _LAYOUTS:
-        raise UnsupportedError(f"track {number} of a BlindWrite image, of mode {place.mode}")
+        raise UnsupportedError(f"track {number} of a BlindWrite image, of mode {place.mode}, is not read")
     if not (-limits.DISC_SECTORS <= index0 <= index1 and 0 <= index1 <= end <= limits.DISC_SECTORS):
         raise DamagedError(None, f"track {number} lies from LBA {index0} over {index1} to {end}, outside the disc")
     begin = max(0, index0)

@@ -103,11 +103,11 @@ def _add(builder: DiscBuilder, reader: Reader, track: Sequence[_Block], words: d
     if not 1 <= head.point <= MAX_TRACK:
         raise DamagedError(None, f"a C2D image with a track {head.point}")
     if any(block.compressed for block in track):
-        raise UnsupportedError(f"track {head.point} of a C2D image, which is compressed")
+        raise UnsupportedError(f"track {head.point} of a C2D image is compressed, which is not read")
     layout = described_layout(_KINDS[head.mode], head.sector_bytes) if head.mode in _KINDS else None
     if layout is None:
         raise UnsupportedError(
-            f"track {head.point} of a C2D image, of mode {head.mode} in {head.sector_bytes} bytes a sector"
+            f"track {head.point} of a C2D image, of mode {head.mode} in {head.sector_bytes} bytes a sector, is not read"
         )
     if max(last, *(block.first for block in track)) > limits.DISC_SECTORS:
         raise DamagedError(None, f"track {head.point} ends at LBA {last}, outside the disc")

@@ -200,12 +200,14 @@ def _stored(data: Reader, entry: _Entry, number: int, offset: int) -> Stored:
     """The sectors of a track from byte `offset` on. Raises UnsupportedError, DamagedError."""
     if entry.mode not in _KINDS or entry.read_mode >= len(_SECTOR_BYTES):
         raise UnsupportedError(
-            f"track {number} of a DiscJuggler image in mode {entry.mode}, read in mode {entry.read_mode}"
+            f"track {number} of a DiscJuggler image in mode {entry.mode}, read in mode {entry.read_mode}, is not read"
         )
     kind, size = _KINDS[entry.mode], _SECTOR_BYTES[entry.read_mode]
     layout = described_layout(kind, size)
     if layout is None:
-        raise UnsupportedError(f"track {number} of a DiscJuggler image in {kind.value} sectors of {size} bytes")
+        raise UnsupportedError(
+            f"track {number} of a DiscJuggler image in {kind.value} sectors of {size} bytes is not read"
+        )
     if max(entry.start, *entry.indexes) > limits.DISC_SECTORS:
         raise DamagedError(None, f"track {number} of a DiscJuggler image lies outside the disc")
     # Rips that were cut short have a smaller length than the indexes make.

@@ -122,7 +122,7 @@ def _chunks(candidate: Candidate) -> tuple[_Chunk | None, _Chunk]:
         if chunk.name.startswith(SECTORS):
             return descriptor, chunk
         if chunk.name not in _DESCRIPTORS:
-            raise UnsupportedError(f"a CDZ image with a chunk {chunk.name.decode('latin-1')!r}")
+            raise UnsupportedError(f"a CDZ image with a chunk {chunk.name.decode('latin-1')!r} is not read")
         descriptor, at = chunk, chunk.end
     raise DamagedError(at, "a CDZ image without sectors")
 

@@ -204,7 +204,7 @@ def _stored(builder: DiscBuilder, reader: Reader, number: int, track: _Track, pl
     """The sectors of a track: those of the disc, as far as they lie in its chunk."""
     layout = _LAYOUTS.get(track.type)
     if layout is None:
-        raise UnsupportedError(f"track {number} of a CIF image, of type {track.type}")
+        raise UnsupportedError(f"track {number} of a CIF image, of type {track.type}, is not read")
     there = place.size // layout.sector_bytes
     if track.sectors > there:
         builder.warn(f"track {number} has {there} sectors in its chunk, not {track.sectors}")

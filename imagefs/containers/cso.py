@@ -150,7 +150,7 @@ def open_cso(candidate: Candidate, options: Options) -> Reader:
         kind = ZSO
         codecs.unlz4.require()
     else:
-        raise UnsupportedError(f"{magic.decode()} version {version}")
+        raise UnsupportedError(f"{magic.decode()} version {version} is not read")
     check_block_bytes(16, block_bytes)
     if not size or shift > MAX_SHIFT:
         raise DamagedError(8, f"an image of {size} bytes, positions shifted by {shift} bits")

@@ -79,7 +79,7 @@ def probe(candidate: Candidate) -> Match | None:
 def open_dax(candidate: Candidate, options: Options) -> Reader:
     _, size, version, areas = HEADER.unpack(candidate.exactly(0, HEADER.size))
     if version > 1:
-        raise UnsupportedError(f"DAX version {version}")
+        raise UnsupportedError(f"DAX version {version} is not read")
     if not size:
         raise DamagedError(4, "an image of 0 bytes")
     frames = -(-size // FRAME_BYTES)

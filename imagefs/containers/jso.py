@@ -75,9 +75,9 @@ def open_jso(candidate: Candidate, options: Options) -> Reader:
     header = HEADER.unpack(candidate.exactly(0, HEADER.size))
     _, block_bytes, headers, method, size, _, header_size = header
     if method == LZO:
-        raise UnsupportedError("JSO packed with LZO (method 0); method 1, deflate, can be read")
+        raise UnsupportedError("JSO packed with LZO (method 0) is not read; method 1, deflate, is")
     if method != DEFLATE:
-        raise UnsupportedError(f"JSO packed with method {method}")
+        raise UnsupportedError(f"JSO packed with method {method} is not read")
     if header_size != HEADER.size or headers > 1:
         raise DamagedError(8, f"a header of {header_size} bytes, block headers {headers}")
     check_block_bytes(6, block_bytes)

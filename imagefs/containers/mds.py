@@ -105,7 +105,7 @@ def _layout(block: Block) -> Layout:
     layout = described_layout(kind, block.sector_bytes, has_subchannel=bool(block.subchannel))
     if layout is None:
         raise UnsupportedError(
-            f"track {block.point} of an MDS image in {kind.value} sectors of {block.sector_bytes} bytes"
+            f"track {block.point} of an MDS image in {kind.value} sectors of {block.sector_bytes} bytes is not read"
         )
     return layout
 

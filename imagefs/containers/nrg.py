@@ -264,7 +264,7 @@ class _Tracks:
     def _stored(self, entry: _Written) -> Stored:
         """The track's sectors. Raises DamagedError, UnsupportedError for a mode that is not known."""
         if entry.mode not in _LAYOUTS:
-            raise UnsupportedError(f"track {entry.number} of an NRG image in mode {entry.mode:#x}")
+            raise UnsupportedError(f"track {entry.number} of an NRG image in mode {entry.mode:#x} is not read")
         usual = _LAYOUTS[entry.mode]
         layout = described_layout(usual.kind, entry.sector_bytes) or usual
         begin, end = min(entry.pregap, entry.start), min(entry.end, self.data.size)

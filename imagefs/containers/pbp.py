@@ -117,10 +117,10 @@ def open_pbp(candidate: Candidate, options: Options) -> Disc:
     if inside == SEVERAL:
         return _several(candidate.reader, psar)
     if inside.startswith(PSP_DISC):
-        raise UnsupportedError("an encrypted disc of the PSP (NPUMDIMG), which imagefs has no keys for")
+        raise UnsupportedError("it is an encrypted disc of the PSP (NPUMDIMG), which imagefs has no keys for")
     if psar >= candidate.reader.size:
         raise DamagedError(HEADER.size - 4, f"DATA.PSAR would begin at byte {psar}, and the file ends before")
-    raise UnsupportedError("a package of the PSP without the image of a disc")
+    raise UnsupportedError("it is a package of the PSP without the image of a disc")
 
 
 def _several(reader: Reader, psar: int) -> Disc:
@@ -151,7 +151,7 @@ def _several(reader: Reader, psar: int) -> Disc:
 
 
 def _encrypted() -> UnsupportedError:
-    return UnsupportedError("an encrypted PlayStation disc (PGD), which imagefs has no keys for")
+    return UnsupportedError("it is an encrypted PlayStation disc (PGD), which imagefs has no keys for")
 
 
 # --- one disc -------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def serve(load: Callable[[], Config], config_path: str | None = None) -> int:
     """
     config = load()
     if config.root is None:
-        raise UsageError("the folder under which the images shall appear is missing")
+        raise UsageError("the folder under which the images shall appear is missing: imagefs serve ROOT")
     if config.options.engine != "direct":
         raise UnsupportedError("the daemon speaks to the kernel by engine=direct alone")
     if is_confined(config):

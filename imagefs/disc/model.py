@@ -192,7 +192,7 @@ class Disc:
                 self, sessions=[each for each in self.sessions if each.number == session], is_set=False
             ).space
         tracks = [track for each in self.sessions if each.number <= session for track in each.tracks if track.is_data]
-        end = max((track.start + track.length for track in tracks), default=0) * DATA_BYTES
+        end = max((0, *(track.start + track.length for track in tracks))) * DATA_BYTES  # a track may end before LBA 0
         return slice_of(self.space, 0, min(end, self.space.size))
 
     def with_swapped_audio(self) -> "Disc":

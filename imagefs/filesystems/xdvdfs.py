@@ -46,6 +46,8 @@ _SECOND_MAGIC = 0x7EC
 ENTRY = Struct("<HHIIBB")
 _NONE = (0, 0xFFFF)
 _READ_ONLY, _HIDDEN, _SYSTEM, _DIRECTORY = 1, 2, 4, 16
+_ATTRIBUTES = _READ_ONLY | _HIDDEN | _SYSTEM | _DIRECTORY | 0xA0  # and 32 archive, 128 normal
+_DVD_SECTORS = 1 << 22
 _ALIGN = 4
 _FIRST_NUMBER = ROOT_INO + 1
 """The inode number of an entry is this and its byte offset in the volume, divided by 4."""
@@ -259,7 +261,7 @@ def read_table(table: bytes, start: int) -> tuple[list[Entry], DamagedError | No
     Each place is looked at once at most.
     """
     if table[: ENTRY.size] == b"\xff" * ENTRY.size:
-        return [], None  # an empty one is filled up like every gap
+        return [], _unreached(table, start, [])  # an empty one is filled up like every gap
     found: list[Entry] = []
     fault: DamagedError | None = None
     seen: set[int] = set()
@@ -279,7 +281,25 @@ def read_table(table: bytes, start: int) -> tuple[list[Entry], DamagedError | No
             break
         found.append(above.pop())
         place = _place(found[-1].right)
-    return found, fault
+    return found, fault or _unreached(table, start, found)
+
+
+def _unreached(table: bytes, start: int, found: list[Entry]) -> DamagedError | None:
+    """An entry that lies between those that were found, or behind them: the link to it is lost, and so are those below it.
+
+    Gaps are filled with 0xFF. What is in them besides may be anything, so only what can be an entry counts.
+    """
+    ordered = sorted(found)
+    begins = [*(entry.at - start for entry in ordered), len(table)]
+    ends = [0, *(entry.at - start + ENTRY.size + len(entry.name) for entry in ordered)]
+    for end, begin in zip(ends, begins, strict=True):
+        place = -(-end // _ALIGN) * _ALIGN
+        gap = table[place:begin]
+        place += (len(gap) - len(gap.lstrip(b"\xff"))) // _ALIGN * _ALIGN
+        entry = _entry_at(table, place, start) if place + ENTRY.size < begin else None
+        if entry and entry.sector < _DVD_SECTORS and not entry.attributes & ~_ATTRIBUTES:
+            return DamagedError(entry.at, "no link in the directory leads to the entry there")
+    return None
 
 
 def _place(link: int) -> int | None:

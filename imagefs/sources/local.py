@@ -103,12 +103,16 @@ def open_source(path: str, dir_fd: int | None = None, *, may_be_empty: bool = Fa
     """
     try:
         fd = os.open(path, _OPEN_FLAGS, dir_fd=dir_fd)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError("there is no such file") from error
     try:
         mode = os.fstat(fd).st_mode
         if stat.S_ISDIR(mode):
             raise NotAnImageError("it is a directory, not an image; name the file in it")
+        if stat.S_ISFIFO(mode):
+            raise NotAnImageError(
+                "it is a pipe, which can only be read once; save what comes out of it to a file first"
+            )
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise NotAnImageError("it is neither a file nor a block device")
         source = FileSource(fd, path)
@@ -117,5 +121,7 @@ def open_source(path: str, dir_fd: int | None = None, *, may_be_empty: bool = Fa
         raise
     if not source.size and not may_be_empty:
         source.close()
+        if stat.S_ISBLK(mode):
+            raise NotAnImageError("the device is empty: there is no medium in it")
         raise NotAnImageError("the file is empty, not an image")
     return source

@@ -367,4 +367,4 @@ SECTOR_BYTES = 2048
 def check_growth(stored: int, content: int) -> None:
     """Stops the first pass over a bomb. Raises UnsupportedError."""
     if content > limits.UNPACKED_BYTES and content > stored * limits.UNPACKED_RATIO:
-        raise UnsupportedError(f"a bomb: its {stored} bytes would give more than {content >> 20} MiB")
+        raise UnsupportedError(f"it is a bomb: its {stored} bytes would give more than {content >> 20} MiB")

@@ -275,7 +275,7 @@ def open_ecm(candidate: Candidate, options: Options) -> Reader:
     """The image; what a file that was cut off lacks is missing. Raises DamagedError when that is all, UnsupportedError."""
     version = candidate.exactly(3, 1)[0]
     if version:
-        raise UnsupportedError(f"ECM version {version}")
+        raise UnsupportedError(f"ECM version {version} is not read")
     runs, damage = _Runs(), None
     try:
         _add_records(candidate.reader, runs)

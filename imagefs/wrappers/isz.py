@@ -208,9 +208,9 @@ def open_isz(candidate: Candidate, options: Options) -> Reader:
     """The image. Raises DamagedError, MissingPartError, OutsideError, UnsupportedError, OSError."""
     header = _Header(*HEADER.unpack(candidate.exactly(0, HEADER.size)))
     if header.version != 1:
-        raise UnsupportedError(f"ISZ version {header.version}")
+        raise UnsupportedError(f"ISZ version {header.version} is not read")
     if header.encryption:
-        raise UnsupportedError("an ISZ that is encrypted")
+        raise UnsupportedError("an encrypted ISZ is not read")
     if header.number:
         raise UnsupportedError(f"this is file {header.number + 1} of an ISZ; open the first one")
     if not 0 < header.chunk <= limits.BLOCK_BYTES or not header.size:

@@ -71,9 +71,9 @@ def _frame(raw: bytes, where: int) -> _Frame:
         raise DamagedError(where, "no LZ4 frame begins there")
     flags, largest = raw[4], raw[5] >> 4 & 7
     if flags >> 6 != 1:
-        raise UnsupportedError(f"LZ4 frame version {flags >> 6}")
+        raise UnsupportedError(f"LZ4 frame version {flags >> 6} is not read")
     if flags & DICTIONARY:
-        raise UnsupportedError("it is packed with an LZ4 dictionary")
+        raise UnsupportedError("it is packed with an LZ4 dictionary, which is not read")
     if largest < 4:
         raise DamagedError(where, f"blocks of no size ({largest}) in an LZ4 frame")
     return _Frame(

@@ -66,14 +66,14 @@ def _header(raw: bytes, where: int) -> _Header:
     descriptor = raw[4]
     is_single, at = bool(descriptor & 0x20), 5
     if descriptor & 8:
-        raise UnsupportedError("a Zstandard frame with a reserved bit set")
+        raise UnsupportedError("a Zstandard frame with a reserved bit set is not read")
     window = 0
     if not is_single:
         window = (1 << 10 + (raw[5] >> 3)) // 8 * (8 + (raw[5] & 7))
         at += 1
     at += (0, 1, 2, 4)[descriptor & 3]
     if any(raw[at - (0, 1, 2, 4)[descriptor & 3] : at]):
-        raise UnsupportedError("it is packed with a Zstandard dictionary")
+        raise UnsupportedError("it is packed with a Zstandard dictionary, which is not read")
     size_bytes = (int(is_single), 2, 4, 8)[descriptor >> 6]
     if at + size_bytes > len(raw):
         raise DamagedError(where, "the Zstandard data ends early: the file was cut off")

@@ -85,7 +85,7 @@ def test_errors_of_the_daemon_look_like_our_own(
     ("error", "status", "line"),
     (
         (DamagedError(5, "torn"), 65, "damaged at byte 5: torn"),
-        (PermissionError(13, "Permission denied", "/a"), 71, "Permission denied: /a"),
+        (PermissionError(13, "Permission denied", "/b"), 71, "Permission denied: /b"),
         (OSError(5, "Input/output error"), 74, "Input/output error"),
         (KeyError("\x1b[2J"), 70, "internal error of the daemon, please report it: KeyError: '\\x1b[2J'"),
     ),

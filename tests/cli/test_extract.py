@@ -485,8 +485,23 @@ def test_an_input_error_alone_is_74(imagefs: Imagefs, shown, tmp_path: Path, out
 def test_a_full_target_ends_it_at_once(imagefs: Imagefs, shown, tmp_path: Path, out: Path):
     full = raising(OSError(28, "No space left on device"))
     shown(MemoryFileSystem({"a": full, "b": full}, tmp_path / "b"))
-    assert imagefs("extract", "disc", "-C", out) == (71, b"", ["imagefs: disc: No space left on device"])
+    assert imagefs("extract", "disc", "-C", out) == (71, b"", [f"imagefs: disc: No space left on device: {out}"])
     assert contents(out) == {}
+
+
+def test_a_target_that_may_not_be_written_is_told_once(imagefs: Imagefs, shown, tmp_path: Path, out: Path, monkeypatch):
+    """Root may write everywhere, so the system is made to say no. The name that nobody knows is not told."""
+    denied = raising(PermissionError(13, "Permission denied", b".imagefs-1.part"))
+    shown(MemoryFileSystem({"a": denied, "b": denied}, tmp_path / "b"))
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert imagefs("extract", "disc", "-C", out) == (71, b"", [f"imagefs: disc: Permission denied: {out}"])
+
+
+def test_what_alone_may_not_be_written_does_not_cost_the_rest(imagefs: Imagefs, shown, tmp_path: Path, out: Path):
+    denied = raising(PermissionError(13, "Permission denied", b".imagefs-1.part"))
+    shown(MemoryFileSystem({"a": denied, "b": b"b"}, tmp_path / "b"))
+    assert imagefs("extract", "disc", "-C", out) == (71, b"", ["imagefs: disc: a: Permission denied"])
+    assert list(contents(out)) == ["b"]
 
 
 def test_an_interrupt_leaves_no_half_file(imagefs: Imagefs, shown, tmp_path: Path, out: Path):
@@ -559,7 +574,7 @@ def test_progress_is_for_terminals_that_are_awake(monkeypatch, capsys):
     assert not Progress().shown
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")  # it has none
     assert Progress().shown
     assert not Progress(quiet=True).shown
     now = [100.0]

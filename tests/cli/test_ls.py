@@ -162,6 +162,12 @@ def test_tree(imagefs: Imagefs, image: Path):
     assert imagefs("tree", image, "docs/deep").out.decode().splitlines()[0] == "docs/deep"
 
 
+def test_what_is_no_folder_is_not_drawn(imagefs: Imagefs, shown, tmp_path: Path):
+    shown(MemoryFileSystem({"a": b"a"}, tmp_path / "backing"))
+    assert imagefs("tree", "disc", "a") == (64, b"", ["imagefs: disc: a: it is a file, tree draws folders"])
+    assert imagefs("tree", "disc", "b") == (66, b"", ["imagefs: disc: b: there is no such file in the image"])
+
+
 @pytest.mark.foreign
 def test_another_tree_of_the_same_image(imagefs: Imagefs, image: Path, need):
     """`tree=iso` shows plain ISO 9660, as isoinfo does without -R, and Linux' way of writing its names."""

@@ -104,7 +104,7 @@ def test_help_imports_nothing_heavy(words: list[str]):
         (["tree", "i", "a", "b"], "imagefs tree: unrecognized arguments: b; see imagefs tree --help"),
         (["ls", "-o"], "imagefs ls: argument -o: expected one argument; see imagefs ls --help"),
         (["ls", "-o", "ro,colour", "i"], "imagefs: i: option 'colour' is not known; see imagefs mount --help"),
-        (["ls", "-o", "uid=me", "i"], "imagefs: i: option uid=me is not understood: it takes N|NAME"),
+        (["ls", "-o", "audio=mp3", "i"], "imagefs: i: option audio=mp3 is not understood: it takes wav|flac"),
         (
             ["ls", "--cache-size", "1T", "i"],
             "imagefs: i: --cache-size '1T' is not understood: it takes bytes, or a number with K, M or G",
@@ -158,10 +158,13 @@ def bad_inputs(folder: Path) -> dict[Path, tuple[int, str]]:
         folder / "empty.iso": (65, "the file is empty, not an image"),
         folder / "text.iso": (65, unknown),
         folder / "folder.iso": (65, "it is a directory, not an image; name the file in it"),
-        folder / "pipe.iso": (65, "it is neither a file nor a block device"),
+        folder / "pipe.iso": (
+            65,
+            "it is a pipe, which can only be read once; save what comes out of it to a file first",
+        ),
         folder / "missing.iso": (66, "there is no such file"),
-        folder / "text.iso" / "below": (71, f"Not a directory: {folder}/text.iso/below"),
-        Path("a" * 300): (71, "File name too long: " + "a" * 300),
+        folder / "text.iso" / "below": (66, "there is no such file"),
+        Path("a" * 300): (71, "File name too long"),
     }
 
 
@@ -182,7 +185,7 @@ def test_no_permission(imagefs: Imagefs, tmp_path: Path):
     if root:
         os.seteuid(65534)
     try:
-        assert imagefs("ls", path) == (71, b"", [f"imagefs: {path}: Permission denied: {path}"])
+        assert imagefs("ls", path) == (71, b"", [f"imagefs: {path}: Permission denied"])
     finally:
         if root:
             os.seteuid(0)

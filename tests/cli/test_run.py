@@ -69,6 +69,11 @@ def test_a_signal_is_handed_on_and_nothing_stays(image: Path) -> None:
         assert time.monotonic() - start < 5
 
 
+def test_help_says_where_the_command_stands(run_imagefs: Run) -> None:
+    usage = run_imagefs("run", "--help").stdout.splitlines()[0]
+    assert usage == b"usage: imagefs run [OPTION]... IMAGE... -- COMMAND [WORD]..."
+
+
 @pytest.mark.parametrize(("words", "status"), [([], 64), (["--"], 64)])
 def test_a_command_is_needed(image: Path, words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(image), *words]) == status

@@ -11,7 +11,7 @@ from imagefs.cli import main
 
 RATE, FPS, FRAMES = 48_000, 30, 20
 """chdman 0.251 writes files that it cannot read itself of films of four frames."""
-SAYS = "a CHD of a laserdisc: pictures and sound, no files; `chdman extractld` makes an AVI of it"
+SAYS = "it is a CHD of a laserdisc: pictures and sound, no files; `chdman extractld` makes an AVI of it"
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -192,7 +192,7 @@ class TestRefused:
     @pytest.mark.parametrize("version", [3, 255])
     def test_versions(self, version: int):
         error = self.refusal(self.patched(20, bytes([version])))
-        assert (type(error), str(error)) == (UnsupportedError, f"CISO version {version}")
+        assert (type(error), str(error)) == (UnsupportedError, f"CISO version {version} is not read")
 
     def test_a_header_size_of_version_2(self):
         assert isinstance(self.refusal(cso(CONTENT, version=2, header_size=0)), DamagedError)

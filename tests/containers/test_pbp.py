@@ -246,7 +246,7 @@ def test_one_of_them_alone(tmp_path: Path, make_iso: MakeIso, number: int) -> No
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        (disc(SECTORS, game=b"\0PGD"), "an encrypted PlayStation disc (PGD), which imagefs has no keys for"),
+        (disc(SECTORS, game=b"\0PGD"), "it is an encrypted PlayStation disc (PGD), which imagefs has no keys for"),
         (patched(disc(SECTORS), 0, b"X"), "a disc would begin there with PSISOIMG0000"),
     ],
 )

@@ -130,6 +130,12 @@ def test_the_space_as_it_was_at_the_end_of_a_session() -> None:
     assert disc.space.size == 43 * 2048
 
 
+def test_the_space_of_a_session_that_ends_before_lba_0() -> None:
+    """Addresses that a descriptor has wrong."""
+    disc = Disc([Session(1, [data_track(pattern(4), -20)]), Session(2, [data_track(pattern(3), 0, number=2)])])
+    assert disc.space_until(1).size == 0
+
+
 def test_audio_in_the_other_byte_order() -> None:
     swapped = bytes(byte for pair in zip(tone(3)[1::2], tone(3)[::2], strict=True) for byte in pair)
     disc = Disc([Session(1, [data_track(pattern(2), 0), audio_track(tone(3), 2)])]).with_swapped_audio()

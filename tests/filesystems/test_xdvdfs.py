@@ -178,6 +178,23 @@ def test_a_link_that_leads_nowhere_spoils_the_listing_alone(children: tuple[int,
         filesystem.lookup(filesystem.root, b"no such name")
 
 
+@pytest.mark.parametrize("lost", ["left", "right", "both"])
+def test_a_link_that_was_wiped_leaves_entries_that_no_other_leads_to(lost: str) -> None:
+    left, right = (0 if lost in (side, "both") else place for side, place in (("left", 4), ("right", 8)))
+    raw = entry(GOOD, left, right).ljust(16, b"\xff") + entry(Item(b"a", 41, 1)).ljust(16, b"\xff")
+    raw += entry(Item(b"z", 42, 1))
+    filesystem = opened(volume({33: raw.ljust(SECTOR, b"\xff")}))
+    with pytest.raises(DamagedError, match="no link in the directory"):
+        filesystem.entries(filesystem.root)
+    assert node(filesystem, b"m").size == 5
+
+
+def test_what_some_writers_leave_between_entries_is_none() -> None:
+    raw = entry(GOOD).ljust(SECTOR, b"\0")[:-500] + b"left over from something else".ljust(500, b"\xcd")
+    filesystem = opened(volume({33: raw}))
+    assert [name for name, _ in filesystem.entries(filesystem.root)] == [b"m"]
+
+
 def test_a_folder_in_itself_and_in_a_circle() -> None:
     outer, inner = Item(b"outer", 34, SECTOR, DIRECTORY), Item(b"inner", 34, SECTOR, DIRECTORY)
     filesystem = opened(volume({33: table([outer, Item(b"root", 33, SECTOR, DIRECTORY)]), 34: table([inner])}))

@@ -21,6 +21,7 @@ import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -233,6 +234,95 @@ def test_a_listing_can_be_rewound(mount: Mount) -> None:
         assert os.listdir(descriptor) == first
     finally:
         os.close(descriptor)
+
+
+@pytest.fixture(scope="module")
+def of_counts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image with folders that are named after how many files are in them."""
+    top = tmp_path_factory.mktemp("counts") / "tree"
+    for count in (0, 1, 2, 21, 22, 23, 24, 25, 1000):
+        (top / str(count)).mkdir(parents=True)
+        for number in range(count):
+            (top / str(count) / f"file {number}").touch()
+    return make_iso(top, top.with_name("counts.iso"))
+
+
+@pytest.mark.parametrize("room", [64, 300, 4096, 1 << 16])
+def test_folders_of_every_size_are_listed_into_buffers_of_every_size(
+    of_counts: Path, engine: str, tmp_path: Path, room: int
+) -> None:
+    """A page, and so a request of the kernel, holds some 23 entries."""
+    with mounted(of_counts, tmp_path / "mount", engine) as mount:
+        for folder in mount.path.iterdir():
+            names = listed(folder, room)
+            assert sorted(names) == sorted([".", "..", *(f"file {n}" for n in range(int(folder.name)))])
+
+
+def listed(folder: Path, room: int) -> list[str]:
+    """The names that getdents64 gives into a buffer of so many bytes, in their order."""
+    libc, names = ctypes.CDLL(None, use_errno=True), []
+    buffer = ctypes.create_string_buffer(room)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        while (done := libc.getdents64(descriptor, buffer, room)) > 0:
+            at = 0
+            while at < done:  # struct linux_dirent64: ino, off, reclen, type, name
+                (length,) = struct.unpack_from("<H", buffer.raw, at + 16)
+                names.append(os.fsdecode(buffer.raw[at + 19 : at + length].split(b"\0")[0]))
+                at += length
+        assert done == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(descriptor)
+    return names
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2000 names, and 150 MB that pack to nearly nothing."""
+    tree = tmp_path_factory.mktemp("packed") / "tree"
+    tree.mkdir()
+    for number in range(2000):
+        (tree / f"{number}").touch()
+    with open(tree / "big", "wb") as file:
+        file.truncate(150_000_000)
+    run("gzip", "-1", make_iso(tree, tree.with_name("disc.iso")))
+    return tree.with_name("disc.iso.gz")
+
+
+def test_memory_follows_the_cache_and_not_the_image(packed: Path, engine: str, tmp_path: Path) -> None:
+    """64 MiB of what was decoded are held, and little else."""
+    with mounted(packed, tmp_path / "mount", engine) as mount:
+        assert run("wc", "-c", mount.path / "big").stdout.startswith("150000000 ")
+        assert run("cmp", "-n", 150_000_000, mount.path / "big", "/dev/zero").stdout == ""
+        assert len(os.listdir(mount.path)) == 2001
+        assert sum(map(own_memory, family(mount.process.pid))) < (64 + 80) << 20
+
+
+def family(process: int) -> list[int]:
+    """A process and all that descend from it."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *(each for child in children for each in family(int(child)))]
+
+
+def own_memory(process: int) -> int:
+    """Bytes that a process has for itself, other than pages of files."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return sum(int(number) << 10 for number in re.findall(r"^(?:RssAnon|RssShmem):\s+(\d+)", status, re.MULTILINE))
+
+
+def test_each_of_many_mounts_at_once_shows_its_own_image(engine: str, tmp_path: Path) -> None:
+    def show(number: int) -> str:
+        tree = tmp_path / f"tree{number}"
+        tree.mkdir()
+        (tree / "which").write_text(f"{number}")
+        image = make_iso(tree, tmp_path / f"{number}.iso")
+        with mounted(image, tmp_path / f"mount{number}", engine) as mount:
+            barrier.wait(60)
+            return (mount.path / "which").read_text()
+
+    barrier = threading.Barrier(5)
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        assert list(pool.map(show, range(5))) == ["0", "1", "2", "3", "4"]
 
 
 def test_inode_numbers_outlive_the_mount(mount: Mount, engine: str, tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ def test_a_file_is_one_run_and_one_view(tmp_path: Path) -> None:
         (lambda path: None, NotFoundError, "no such file"),
         (lambda path: path.mkdir(), NotAnImageError, "directory"),
         (lambda path: path.touch(), NotAnImageError, "empty"),
-        (lambda path: os.mkfifo(path), NotAnImageError, "neither a file nor"),
+        (lambda path: os.mkfifo(path), NotAnImageError, "it is a pipe, .* save what comes out of it to a file first"),
+        (lambda path: path.symlink_to("/dev/null"), NotAnImageError, "neither a file nor a block device"),
+        (lambda path: path.symlink_to(f"{__file__}/"), NotFoundError, "no such file"),
     ],
-    ids=["nothing", "directory", "empty", "pipe"],
+    ids=["nothing", "directory", "empty", "pipe", "device", "below a file"],
 )
 def test_what_is_no_image_is_refused_without_waiting(tmp_path: Path, make, error, says) -> None:
     make(tmp_path / "a")

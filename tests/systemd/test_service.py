@@ -169,7 +169,7 @@ def test_somebody_elses_mount_is_left_alone(box: Box, unit: str) -> None:
     box.run("mkdir", "-p", PLACE)
     box.run("imagefs", "mount", DISC, PLACE)
     assert box.systemctl("start", unit, check=False).returncode == 1
-    assert "is already mounted there" in box.journal("-u", unit)
+    assert "is already mounted on" in box.journal("-u", unit)
     assert hello(box, PLACE) == CONTENT
     box.run("imagefs", "umount", PLACE)
 

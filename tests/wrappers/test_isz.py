@@ -98,7 +98,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("kind", range(1, 5))
     def test_encryption(self, kind: int):
-        assert str(self.refused(16, bytes([kind]))) == "an ISZ that is encrypted"
+        assert str(self.refused(16, bytes([kind]))) == "an encrypted ISZ is not read"
 
     @pytest.mark.parametrize(
         ("offset", "value", "where"),

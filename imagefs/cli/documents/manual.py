@@ -29,6 +29,10 @@ unpacking. What can be done with a mount can be done without one, too.
 
 A damaged image shows what can be read; exactly the damaged reads fail. Images are not changed, and no other file than the \
 image's own parts, in the image's own folder, is opened."""
+_NAMES = """\
+Names of plain ISO 9660 are shown as Linux shows them, in lower case and without their version (`-o map=off`: as they are \
+recorded). Of several files with one name in one folder the later ones get a number, the same each time: `name (2).txt`. \
+What no name may have, as a slash in it, becomes `_`. Bytes that are no text come out as they are, on a terminal escaped."""
 _ENVIRONMENT = (
     ("NO_COLOR", "when it is set and not empty, no colours are used."),
     ("XDG_RUNTIME_DIR", "where a mount point is made when the image's own folder cannot be written."),
@@ -56,6 +60,7 @@ def _whole() -> str:
     lines += [".SH DESCRIPTION", *_prose(_ABOUT), ".SH COMMANDS"]
     for command in commands():
         lines += [".TP", f".B {_text(command.name)}", *_filled(f"{command.summary}; see imagefs-{command.name}(1)")]
+    lines += [".SH NAMES", *_prose(_NAMES)]
     lines += _view_options()
     lines += [".SH EXIT STATUS", *_table(re.findall(r"^  (\d+) +(.+)$", STATUSES, re.MULTILINE))]
     lines += [".SH ENVIRONMENT", *_table(_ENVIRONMENT)]

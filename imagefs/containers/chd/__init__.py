@@ -50,7 +50,7 @@ def open_chd(candidate: Candidate, options: Options) -> Reader | Disc:
     tags = {entry.tag for entry in metadata}
     if tags.intersection(LASERDISC_TAGS):
         raise UnsupportedError(
-            "a CHD of a laserdisc: pictures and sound, no files; `chdman extractld` makes an AVI of it"
+            "it is a CHD of a laserdisc: pictures and sound, no files; `chdman extractld` makes an AVI of it"
         )
     content = _content(base, header, candidate.folder)
     if not tags.intersection((*TRACK_TAGS, OLD_TRACKS_TAG)):

@@ -61,8 +61,8 @@ def _stored(content: Reader, track: TrackEntry, first: int, sectors: int, pregap
 
 def _layout(track: TrackEntry) -> Layout:
     if track.type not in CDRDAO_MODES:
-        raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type[:20]!r}")
+        raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type[:20]!r}, is not read")
     layout = layout_of(*CDRDAO_MODES[track.type])
     if layout is None:
-        raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type!r}")
+        raise UnsupportedError(f"track {track.number} of a CHD, of type {track.type!r}, is not read")
     return layout

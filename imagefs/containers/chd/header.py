@@ -74,7 +74,7 @@ def read_header(reader: Reader) -> Header:
     """The header, its numbers checked. Raises DamagedError, UnsupportedError for another version."""
     _, length, version = _START.unpack(reader.exactly(0, _START.size))
     if version not in LENGTHS:
-        raise UnsupportedError(f"CHD version {version}")
+        raise UnsupportedError(f"CHD version {version} is not read")
     if length != LENGTHS[version]:
         raise DamagedError(8, f"a header of {length} bytes; version {version} has one of {LENGTHS[version]}")
     data = reader.exactly(0, length)
@@ -124,9 +124,9 @@ def _read_v1(data: bytes) -> Header:
 def _old(flags: int, compression: int, hunk_bytes: int = 0) -> tuple[bool, tuple[bytes, ...]]:
     """(has a parent, codecs) of versions 1 to 4. Hunks that are frames of a CD may have the second codec."""
     if flags & ~_KNOWN_FLAGS:
-        raise UnsupportedError(f"CHD flags {flags:#x}")
+        raise UnsupportedError(f"CHD flags {flags:#x} are not known")
     if compression not in _COMPRESSIONS:
-        raise UnsupportedError(f"CHD compression {compression}")
+        raise UnsupportedError(f"CHD compression {compression} is not known")
     codecs = _COMPRESSIONS[compression]
     if codecs == (b"zlib",) and hunk_bytes and not hunk_bytes % FRAME_BYTES:
         codecs = (*codecs, _SECOND_CODEC)

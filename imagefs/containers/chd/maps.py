@@ -348,7 +348,7 @@ class _Map3(_OldMap):
 class _Map1(_OldMap):
     def __init__(self, reader: Reader, header: Header) -> None:
         if header.parent:
-            raise UnsupportedError(f"a CHD of version {header.version} with a parent")
+            raise UnsupportedError(f"a CHD of version {header.version} with a parent is not read")
         super().__init__(reader, header, _ENTRY1)
 
     def __getitem__(self, number: int) -> Hunk:

@@ -36,10 +36,10 @@ def unpacker(name: bytes, hunk_bytes: int) -> Unpack:
     """The decoder of that name. Raises UnsupportedError for one that is not known, DamagedError for impossible hunks."""
     if name == b"avhu":
         raise UnsupportedError(
-            "a laserdisc: pictures and sound (avhu), no files; `chdman extractld` makes an AVI of it"
+            "it is a laserdisc: pictures and sound (avhu), no files; `chdman extractld` makes an AVI of it"
         )
     if name not in _CODECS:
-        raise UnsupportedError(f"the CHD codec {name.decode('ascii', 'backslashreplace')!r}")
+        raise UnsupportedError(f"the CHD codec {name.decode('ascii', 'backslashreplace')!r} is not known")
     if name.startswith(b"cd") and hunk_bytes % FRAME_BYTES:
         raise DamagedError(56, f"hunks of {hunk_bytes} bytes, which are no whole frames of a CD")
     if name == b"flac" and hunk_bytes % flac.SAMPLE_BYTES:

@@ -66,9 +66,9 @@ def read_header(candidate: Candidate) -> Header:
     fields = HEADER.unpack(raw)
     signature, table_at, version, data_at, chunk_bytes, size, _, _, packed, bits, has_filter, properties, crc = fields
     if signature in PARTS:
-        raise UnsupportedError("a later part of a split image; open the first one")
+        raise UnsupportedError("it is a later part of a split image; open the first one")
     if version not in (VERSION_1, VERSION_2):
-        raise UnsupportedError(f"DAA version {version:#x}")
+        raise UnsupportedError(f"DAA version {version:#x} is not read")
     _check(raw, crc)
     flags = 0
     if version == VERSION_2:

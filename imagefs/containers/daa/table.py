@@ -107,5 +107,5 @@ def _bit_packed(table: bytes, header: Header, width: _Width) -> tuple["array[int
         lengths.append(length)
         types.append(PLAIN if length >= header.chunk_bytes else kind)
     if strange := set(types) - {LZMA, DEFLATE, PLAIN}:
-        raise UnsupportedError(f"a DAA or GBI image with chunks of type {min(strange)}")
+        raise UnsupportedError(f"a DAA or GBI image with chunks of type {min(strange)} is not read")
     return lengths, bytes(types)

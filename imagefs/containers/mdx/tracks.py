@@ -226,5 +226,7 @@ def _layout(block: Block) -> Layout:
     kind = mode.kind if mode else TrackKind.MODE2
     layout = described_layout(kind, size, has_subchannel=block.subchannel >> 3 & 7 in _WITH_96_BYTES)
     if layout is None:
-        raise UnsupportedError(f"track {block.point} of an MDX image in {kind.value} sectors of {size} bytes")
+        raise UnsupportedError(
+            f"track {block.point} of an MDX image in {kind.value} sectors of {size} bytes is not read"
+        )
     return layout

@@ -298,7 +298,7 @@ class _Parser:
         self._add(Part(self._line, "", 0, length))
 
     def _fifo(self) -> None:
-        raise UnsupportedError(f"line {self._line}: FIFO: a TOC file whose data come from a pipe")
+        raise UnsupportedError(f"line {self._line}: FIFO: data that come from a pipe are not read")
 
     def _pregap(self) -> None:
         self._current("PREGAP").pregap = self._time("PREGAP")

@@ -53,7 +53,7 @@ def table_of(raw: bytes, sector_bytes: int) -> Table:
             raise DamagedError(None, f"two chunks hold sector {firsts[entry]}")
         end = firsts[entry] + sectors[entry]
     if strange := {types[entry] for entry in order} - {PLAIN, ZEROS, PACKED}:
-        raise UnsupportedError(f"a UIF image with chunks of type {min(strange)}")
+        raise UnsupportedError(f"a UIF image with chunks of type {min(strange)} is not read")
     return Table(
         array("Q", (firsts[entry] * sector_bytes for entry in order)),
         array("Q", (sectors[entry] * sector_bytes for entry in order)),

@@ -89,7 +89,7 @@ def packing_by(version: int, key1: int, key2: int) -> Packing:
     decrypt: Decrypt | None = None
     if version >= _FIRST_WITH_CIPHER:
         if key2 == _OTHER_CIPHER:
-            raise UnsupportedError("a UIF image in a cipher of MagicISO's own; convert it to ISO with MagicISO")
+            raise UnsupportedError("it is encrypted with a cipher of MagicISO's own; convert it to ISO with MagicISO")
         if 1 <= key1 <= len(_SENTENCES):
             decrypt = _des(key_of(_SENTENCES[key1 - 1]))
     return Packing(version >= _FIRST_WITH_LZMA, decrypt)

@@ -35,7 +35,7 @@ def open_sheet(sheet: Sheet, sectors: Reader, candidate: Candidate, options: Opt
     """The disc that a sheet describes. Raises what its own format does, UnsupportedError for a kind that is not known."""
     entry = _FORMATS.get(sheet.kind)
     if entry is None:
-        raise UnsupportedError(f"a UIF image with a sheet of kind {sheet.kind}")
+        raise UnsupportedError(f"a UIF image with a sheet of kind {sheet.kind} is not read")
     content = _ccd_text(sheet.content) if sheet.kind == CCD else sheet.content
     return open_inside(candidate, options, entry, BytesReader(content), sectors)
 

@@ -40,7 +40,6 @@ names), the block of its data and above that the low 22 bits of its serial numbe
 _SERIAL_BITS = 22
 
 _ENTRY = struct.Struct("<HB")  # signature, length
-_PX = struct.Struct("<I4xI4xI4xI")  # mode, links, uid, gid
 _SERIAL_AT = 36
 
 
@@ -125,7 +124,7 @@ class Parser(RecordReader):
         return self._named(found.entries, data, directory), found.fault
 
     def _read_rock_ridge(self, data: bytes, directory: Directory, found: _Found) -> None:
-        fixed, entry_at, px_at, times = self._fixed.unpack_from, _ENTRY.unpack_from, _PX.unpack_from, self._times
+        fixed, entry_at, px_at, times = self._fixed.unpack_from, _ENTRY.unpack_from, susp.PX.unpack_from, self._times
         new, append = tuple.__new__, found.entries.append
         block, skip, volume_number, image_end = self._block_bytes, self._skip or 0, self._volume, self._reader.size
         base, at, end = directory.address, 0, len(data)

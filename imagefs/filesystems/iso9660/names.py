@@ -8,7 +8,7 @@ What a name needs: 1 to 255 bytes, no `/`, no NUL, neither `.` nor `..`, no othe
   that stands for `!`, and the file type as `,xyz`.
 * Enhanced (ISO 9660:1999): as recorded, without a version.
 * Joliet: UTF-16, big endian (UCS-2 by the book; writers put surrogate pairs there). A `;1` goes (Nero), so do dots at the
-  end (Windows ignores them, Linux drops them).
+  end (Windows ignores them, Linux drops them) of what is not dots alone.
 * All but Joliet are bytes in whatever the writer had: they are shown as they are, unless `iocharset` names the character
   set of those that are not UTF-8.
 """
@@ -69,7 +69,7 @@ def joliet_whole(raw: bytes) -> bytes:
 def joliet(raw: bytes) -> bytes:
     """A Joliet name in UTF-8."""
     name = joliet_whole(raw)
-    return name.rstrip(b".") or name[:1] if name.endswith(b".") else name
+    return name.rstrip(b".") or name
 
 
 def charset_decoder(charset: str, then: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:

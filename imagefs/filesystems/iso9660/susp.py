@@ -50,6 +50,9 @@ _XA_BYTES = 14
 _ROCK_RIDGE_IDS = (b"RRIP_1991A", b"IEEE_P1282", b"IEEE_1282")
 _ALGORITHMS = (b"pz", b"PZ", b"XZ", b"L4", b"ZD", b"B2")
 _ZF = struct.Struct("<2sBB")
+PX = struct.Struct("<I4xI4xI4xI")
+"""From byte 4 of a PX entry: mode, links, uid, gid."""
+_PX_BIG_ENDIAN = struct.Struct(">4xI4xI4xI4xI")
 _AREA_COST = 256
 """Bytes that the reading of the shortest area counts as."""
 _ENTRY_COST = 32
@@ -123,8 +126,11 @@ def _er(fields: Fields, entry: bytes) -> None:
 
 def _px(fields: Fields, entry: bytes) -> None:
     if len(entry) >= 36:
+        # One half is taken whole, as listings take it: where the halves of single fields differ, a node stays what it was.
+        half = PX if any(entry[4:8]) else _PX_BIG_ENDIAN
         serial = both32(entry, 36) if len(entry) >= 44 else 0
-        fields.posix = Posix(both32(entry, 4), both32(entry, 12), both32(entry, 20), both32(entry, 28), serial)
+        mode, links, uid, gid = half.unpack_from(entry, 4)
+        fields.posix = Posix(mode, links, uid, gid, serial)
 
 
 def _pn(fields: Fields, entry: bytes) -> None:
@@ -147,7 +153,7 @@ def _sl(fields: Fields, entry: bytes) -> None:
     while at + 2 <= len(entry):
         flags, length = entry[at], entry[at + 1]
         text = entry[at + 2 : at + 2 + length]
-        fields.link_is_damaged = fields.link_is_damaged or len(text) != length
+        fields.link_is_damaged = fields.link_is_damaged or len(text) != length or 0 in text  # no path has a NUL
         if flags & 2:
             text = b"."
         elif flags & 4:

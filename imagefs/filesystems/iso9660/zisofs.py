@@ -98,9 +98,9 @@ def open_zisofs(stored: Reader, entry: ZF) -> Reader:
     """
     entry = entry._replace(algorithm=entry.algorithm.upper())
     if entry.version not in (1, 2):
-        raise UnsupportedError(f"zisofs version {entry.version}")
+        raise UnsupportedError(f"zisofs version {entry.version} is not read")
     if entry.algorithm not in ALGORITHMS or (entry.version == 1 and entry.algorithm != b"PZ"):
-        raise UnsupportedError(f"zisofs version {entry.version} with the algorithm {entry.algorithm!r}")
+        raise UnsupportedError(f"zisofs version {entry.version} with the algorithm {entry.algorithm!r} is not read")
     if not entry.size:
         return ZeroReader(0)
     found = (_header1 if entry.version == 1 else _header2)(stored)

@@ -57,9 +57,13 @@ def read_identifiers(data: bytes, size: int) -> tuple[list[Identifier], DamagedE
             at = _next_tag(data, at + 4) if resyncs < limits.RESYNCS else end
             resyncs += 1
             continue
+        if not flags & DELETED:
+            # One with a name that leads nowhere is an entry as well: what it stands for is lost.
+            if name_bytes or (flags & PARENT and length & _LENGTH_MASK):
+                append(new(Identifier, (data[name_at:stop], flags, block, reference)))
+            elif not flags & PARENT:
+                fault = fault or DamagedError(None, f"an entry of the directory has no name, at its byte {at}")
         at += (stop - at + 3) & ~3
-        if not flags & DELETED and (name_bytes or flags & PARENT) and length & _LENGTH_MASK:
-            append(new(Identifier, (data[name_at:stop], flags, block, reference)))
     if any(data[at:]) or end < size:
         fault = fault or DamagedError(None, f"the directory ends at its byte {min(at, end)} of {size}")
     return found, fault

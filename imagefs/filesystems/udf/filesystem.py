@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from imagefs import limits
 from imagefs.errors import DamagedError, NotFoundError, UnsupportedError
 from imagefs.filesystems._listings import ListedFileSystem, Listing, Listings, unique
-from imagefs.filesystems.udf import attributes, names
+from imagefs.filesystems.udf import attributes, names, tags
 from imagefs.filesystems.udf.dates import Times
 from imagefs.filesystems.udf.details import describe
 from imagefs.filesystems.udf.directories import HIDDEN, IS_DIRECTORY, PARENT, Identifier, parent_of, read_identifiers
@@ -30,7 +30,7 @@ _SOUND, _REPEATED, _LOST_FILE, _LOST_DIRECTORY = range(4)
 """The low two bits of an inode number; above them stands one more than the address of the file entry, which is the partition
 reference above 32 bits of block number. _REPEATED is a directory that contains itself; a file entry that cannot be read has
 only what its identifier tells."""
-_BLOCK_BITS = 32
+_BLOCK_BITS, _MOST_REFERENCE = 32, 0xFFFF
 _SPARE = b"\x08Non-Allocatable Space"
 """The hidden file that holds the spare packets of a sparable partition (UDF 1.50 2.3.13): not a file of the user's."""
 _WINDOW_BYTES = 128 << 10
@@ -132,7 +132,7 @@ class Udf(ListedFileSystem):
             return self.root
         state, number = ino & 3, (ino >> 2) - 1
         address = number >> _BLOCK_BITS, number & (1 << _BLOCK_BITS) - 1
-        if not 0 <= address[0] < len(self._space.partitions):
+        if not 0 <= address[0] <= _MOST_REFERENCE:  # one that the volume lacks is that of an entry that is lost
             raise NotFoundError("there is no such inode")
         path = (address,) if state == _REPEATED else ()
         found = self._found(address, path, is_directory=state == _LOST_DIRECTORY)
@@ -165,6 +165,8 @@ class Udf(ListedFileSystem):
     def _read(self, directory: Directory) -> Listing:
         entry = self._space.entry(*directory.address)
         identifiers, fault = self._identifiers(entry)
+        if not entry.size and not tags.is_intact(entry.data, tags.tag_at(entry.data)):  # by the book none is empty
+            fault = DamagedError(None, "the size in the file entry of the directory is lost")
         return Listing(unique(self._named(identifiers, directory)), _placed(fault, entry))
 
     def _identifiers(self, entry: FileEntry) -> tuple[list[Identifier], DamagedError | None]:

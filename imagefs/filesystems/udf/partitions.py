@@ -156,7 +156,7 @@ def _plain(space: Space, volume: Descriptors, each: bytes) -> Partition:
     if part is not None and name == b"*UDF Sparable Partition":
         return _sparable(space, part, each)
     text = name.decode("latin-1") or f"type {each[0]}"
-    return Unknown(UnsupportedError(f"UDF partitions of the kind {text!r}"))
+    return Unknown(UnsupportedError(f"UDF partitions of the kind {text!r} are not read"))
 
 
 def _below(maps: Sequence[bytes], number: int) -> int:

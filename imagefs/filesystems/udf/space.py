@@ -272,4 +272,4 @@ def _descriptors(form: int, data: bytes, reference: int) -> Iterator[tuple[int, 
             kind = length >> 30
             yield kind, Piece(length & _MASK, kind != _RECORDED, block, named)
     else:
-        raise UnsupportedError(f"allocation descriptors of form {form}")
+        raise UnsupportedError(f"allocation descriptors of form {form} are not read")

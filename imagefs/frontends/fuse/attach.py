@@ -81,10 +81,20 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+def _open_fuse() -> int:
+    """A descriptor of /dev/fuse. Raises OSError that says what to do where there is none."""
+    try:
+        return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            error.strerror = "there is no FUSE here: `modprobe fuse`, or give the container the device /dev/fuse"
+        raise
+
+
 def mount_directly(image: str, mountpoint: str, options: Options) -> int:
     """mount(2) with a descriptor of our own: for root, and inside a user namespace. Raises OSError."""
     source = fsname_of(image)
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    device = _open_fuse()
     mode = stat.S_IFMT(os.stat(mountpoint).st_mode)
     words = f"fd={device},rootmode={mode:o},user_id={os.geteuid()},group_id={os.getegid()},default_permissions"
     words += ",allow_other" if options.allow_other else ""

@@ -200,7 +200,7 @@ class ConfinedMount:
             tree = image.tree
             tree.entries(tree.root)  # an image whose root cannot be read is refused, not mounted
             for warning in image.warnings:
-                log.warning("%s: %s", self.path, warning)
+                log.warning("%s: warning: %s", self.path, warning)
             served = make_session(Mount(tree, self.options, owner), image, "", self.options)
             if out_of_reach and packed.in_use():
                 confine.preload_decoders()

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from imagefs.errors import NotFoundError, UnsupportedError, UsageError
-from imagefs.frontends.fuse import attach, mountinfo
+from imagefs.frontends.fuse import attach, heap, mountinfo
 from imagefs.frontends.fuse.keeper import ending_signals, listen_no_more
 from imagefs.frontends.fuse.locks import locked
 from imagefs.frontends.fuse.mountinfo import MountInfo, mounts
@@ -40,6 +40,8 @@ BUSY_RETRIES, BUSY_PAUSE = 5, 0.2
 """A file manager looks into a mount for a moment at any time; what holds on for a second holds on."""
 RELEASE_SECONDS = 5.0
 """How long `umount` waits for the daemon to let the image go."""
+_NOT_BESIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+"""Why no folder can be made beside an image; the last of them in /dev/fd."""
 MOUNTING_SECONDS = 2.0
 """How long another mount in the same place may take."""
 
@@ -119,7 +121,7 @@ def _mount_in_one_process(path: str, mountpoint: str | None, options: Options, f
         tree = image.tree
         tree.entries(tree.root)  # an image whose root cannot be read is refused, not mounted
         for line in image.warnings:
-            log.warning("%s: %s", path, line)
+            log.warning("%s: warning: %s", path, line)
         pending = keep_signals(ending_signals())  # from here on, what was begun is undone
         made = None
         if mountpoint is None:
@@ -180,7 +182,7 @@ def prepare(mountpoint: str) -> str:
     place = mountinfo.place_of(mountpoint)
     there = take_dead_away(place)
     if there is not None and there.kind == mountinfo.TYPE:
-        raise OSError(errno.EBUSY, f"{there.source} is already mounted there; imagefs umount it first", place)
+        raise OSError(errno.EBUSY, f"{there.source} is already mounted on {place}; `imagefs umount` takes it away")
     try:
         mode = os.stat(place).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -240,14 +242,15 @@ def _own_folder(path: str, mode: int) -> str:
 
 
 def make_mountpoint(image: str) -> str:
-    """A new folder named after the image: beside it, or where that cannot be written, in the runtime folder.
+    """A new folder named after the image: beside it, or for a device or where that cannot be written, in the runtime folder.
 
     For root only where nobody else can put a link in its place before it is mounted on: who owns the image could have it
     mounted on /etc.
     """
     stem = os.path.splitext(os.path.basename(image))[0] or "image"
     beside = os.path.dirname(os.path.abspath(image))
-    for folder in (beside, runtime_folder) if os.geteuid() or _is_roots(beside) else (runtime_folder,):
+    goes_beside = os.path.isfile(image) and (os.geteuid() or _is_roots(beside))
+    for folder in (beside, runtime_folder) if goes_beside else (runtime_folder,):
         try:
             base = folder if isinstance(folder, str) else folder()
             for copy in range(1, 1000):
@@ -258,7 +261,7 @@ def make_mountpoint(image: str) -> str:
                     continue
                 return path
         except OSError as error:
-            if not isinstance(folder, str) or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if not isinstance(folder, str) or error.errno not in _NOT_BESIDE:
                 raise
     raise OSError(errno.EEXIST, "no free name for a mount point", stem)
 
@@ -290,7 +293,8 @@ def _serve(session: Supervisor, pending: list[int], on_ready: Callable[[], None]
 
 
 def settle_memory() -> None:
-    """Have the interpreter look seldom for garbage, and never among what lives as long as the mount."""
+    """Have the interpreter look seldom for garbage, never among what lives as long as the mount; threads share a heap."""
+    heap.share()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # listings are many tuples and no cycles
 

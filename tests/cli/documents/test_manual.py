@@ -87,6 +87,7 @@ def test_the_other_pages_as_a_reader_sees_them(pages: list[Path], need: Callable
     assert all(name in whole and summary in whole for name, summary in COMMANDS.items())
     assert "recognised, and not readable by imagefs" in whole
     assert "imagefs ls -l game.cue" in whole
+    assert "name (2).txt" in whole
     configuration = rendered(page_named(pages, "imagefs.toml.5"))
     assert "[[watch]]" in configuration and 'cache_size = "64M"' in configuration
     helper = rendered(page_named(pages, "mount.imagefs.8"))

@@ -26,6 +26,22 @@ def test_owner_mode_and_links() -> None:
     assert (node.size, node.blocks, node.start) == (3, 1, 30 * 2048)
 
 
+def test_the_number_of_a_file_leads_to_the_attributes_that_were_listed() -> None:
+    """Also where the two halves of a field differ: the little-endian one counts, as in Linux, where there is one at all."""
+    use = bytearray(px(FILE, 1, 0, 0) + nm(b"name") + entry(b"TF", b"\x0e" + iso.TIME * 3))
+    use[16:20], use[24:28], use[32:36] = b"\0\0\0\7", b"\0\0\0\7", b"\0\0\0\7"
+    filesystem = opened(one(bytes(use)))
+    node = find(filesystem, "name")
+    assert (node.nlink, node.uid, node.gid) == (1, 0, 0)
+    assert filesystem.node(node.ino)._replace(locator=None) == node
+
+    for field in (4, 12, 20, 28):
+        use[field : field + 4] = bytes(4)
+    use[8:12] = FILE.to_bytes(4, "big")
+    node = find(opened(one(bytes(use))), "name")
+    assert (node.mode, node.nlink, node.uid, node.gid) == (FILE, 7, 7, 7)
+
+
 def test_a_name_in_pieces() -> None:
     pieces = nm(b"a long ", 1) + px(FILE) + nm(b"name ", 1) + nm(b"in pieces")
     assert names(opened(one(pieces))) == [b"a long name in pieces"]
@@ -86,7 +102,7 @@ def test_link_targets(use: bytes, target: bytes) -> None:
     assert filesystem.readlink(filesystem.node(node.ino)) == target
 
 
-@pytest.mark.parametrize("use", [b"", sl((0, b"a"), flags=1), entry(b"SL", b"\0\0\x09abc")])
+@pytest.mark.parametrize("use", [b"", sl((0, b"a"), flags=1), entry(b"SL", b"\0\0\x09abc"), sl((0, b"a\0b"))])
 def test_a_target_that_is_not_whole_is_damaged_and_the_link_stays(use: bytes) -> None:
     filesystem = opened(one(px(0o120777) + nm(b"link") + use, size=0))
     assert names(filesystem) == [b"link"]

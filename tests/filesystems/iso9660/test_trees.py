@@ -157,6 +157,13 @@ def test_joliet_is_what_7zip_reads(source: Path, tmp_path: Path) -> None:
     assert found["Ünïcode 日本語 _.txt"].content == hashlib.sha256(b"unicode\n").digest()
 
 
+def test_dots_at_the_end_of_joliet_names(tmp_path: Path) -> None:
+    for name in ("end.", "ends..", "...", "....", "a...b"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+    image = made(tmp_path / "source", tmp_path / "disc.iso", "genisoimage", "-J")
+    assert sorted(names(opened(image, tree="joliet"))) == [b"...", b"....", b"a...b", b"end", b"ends"]
+
+
 def test_joliet_with_pairs_of_surrogates(source: Path, tmp_path: Path) -> None:
     image = tmp_path / "disc.iso"
     words = [

@@ -17,10 +17,13 @@ from tests.contract import check_filesystem
 MakeIso = Callable[..., Path]
 
 
-def bridge(tmp_path: Path, *records: bytes, damaged: Iterable[int] = (), joliet: bytes = b"") -> str:
-    """A UDF volume with the file `udf.txt`, before it ISO 9660 descriptors whose root holds the records."""
-    made = Builder(revision=0x0102)
-    made.directory([("udf.txt", made.file(b"by UDF"))], block=ROOT)
+def bridge(
+    tmp_path: Path, *records: bytes, damaged: Iterable[int] = (), joliet: bytes = b"", made: Builder | None = None
+) -> str:
+    """The UDF volume, else one with the file `udf.txt`, before it ISO 9660 descriptors whose root holds the records."""
+    if made is None:
+        made = Builder(revision=0x0102)
+        made.directory([("udf.txt", made.file(b"by UDF"))], block=ROOT)
     image = bytearray(made.image("UDF_LABEL"))
     heads = [iso.descriptor(1, 40, blocks=len(image) // 2048)]
     if joliet:
@@ -98,6 +101,27 @@ def test_a_volume_without_udf(tmp_path: Path) -> None:
     assert shown(str(path)) == ("iso", [b"readme.txt"], "")
     with pytest.raises(NotFoundError, match="no tree=udf is found in the volume; it is ISO 9660"):
         shown(str(path), "udf")
+
+
+@pytest.mark.parametrize(("size", "tree"), [((4 << 30) + 10, "udf"), (10, "rr")])
+def test_udf_is_shown_where_rock_ridge_cuts_large_files_short(tmp_path: Path, size: int, tree: str) -> None:
+    """`genisoimage -allow-limited-size`: the directory record has the low 32 bits of the size."""
+    made = Builder(revision=0x0102)
+    most = (1 << 30) - 2048
+    extents = [udf.short_ad(min(most, size - at), 0, udf.HOLE) for at in range(0, size, most)]
+    film = made.add(udf.FILE, size, b"".join(extents), udf.SHORT)
+    made.directory([("udf.txt", made.file(b"by UDF")), ("films", made.directory([("film", film)]))], block=ROOT)
+    films = iso.record(b"FILMS", 41, 2048, iso.DIRECTORY, iso.px(0o40755) + iso.nm(b"films"))
+    path = bridge(tmp_path, films, made=made)
+    with open(path, "r+b") as image:
+        image.seek(41 * 2048)
+        image.write(iso.directory(41, 40, iso.record(b"FILM", 60, 10, 0, iso.px(0o100644) + iso.nm(b"film"))))
+        image.truncate(5 << 30)
+    with imagefs.open_image(path) as opened:
+        assert opened.tree.tree == tree
+        assert opened.find("films/film").size == size
+        assert any("tree=rr" in warning for warning in opened.warnings) == (tree == "udf")
+    assert shown(path, "rr")[:2] == ("rr", [b"films"])
 
 
 @pytest.mark.foreign

@@ -182,6 +182,45 @@ def test_a_lost_file_entry_spoils_that_file() -> None:
         assert filesystem.node(each.ino) == each._replace(locator=filesystem.node(each.ino).locator)
 
 
+def test_an_entry_without_its_name_or_its_extent_is_not_left_out() -> None:
+    """Deleted entries alone may lead nowhere, and that of the directory above alone has no name."""
+    made = Builder()
+    file = made.file(b"x", EMBEDDED)
+    extent = udf.long_ad(BLOCK, file)
+    lost = udf.identifier(cs0("lost"), file).replace(extent, bytes(4) + extent[4:])
+    made.add(udf.DIRECTORY, len(lost), lost, block=ROOT)
+    assert read(opened(made.image()), "lost") == b"x"
+
+    nameless = udf.identifier(cs0("a"), file) + udf.identifier(b"", file)
+    made.add(udf.DIRECTORY, len(nameless), nameless, block=ROOT)
+    filesystem = opened(made.image())
+    with pytest.raises(DamagedError, match="no name"):
+        filesystem.entries(filesystem.root)
+    assert read(filesystem, "a") == b"x"
+
+
+def test_a_directory_of_no_size_is_damaged_when_its_entry_is() -> None:
+    made = Builder()
+    wiped = made.directory([("a", made.file(b"x", EMBEDDED))])
+    made.directory([("wiped", wiped), ("empty", made.add(udf.DIRECTORY, 0, b""))], block=ROOT)
+    made.blocks[wiped] = made.blocks[wiped][:56] + bytes(8) + made.blocks[wiped][64:]
+    filesystem = opened(made.image())
+    assert filesystem.entries(find(filesystem, "empty")) == []
+    with pytest.raises(DamagedError, match="is lost"):
+        filesystem.entries(find(filesystem, "wiped"))
+
+
+def test_entries_in_a_partition_that_the_volume_lacks_are_lost() -> None:
+    made = Builder()
+    content = udf.identifier(cs0("folder"), 5, 7, IS_DIRECTORY) + udf.identifier(cs0("file"), 5, 7)
+    made.add(udf.DIRECTORY, len(content), content, block=ROOT)
+    filesystem = opened(made.image())
+    assert names(filesystem) == ["folder", "file"]
+    for _, node in filesystem.entries(filesystem.root):
+        again = filesystem.node(node.ino)
+        assert again == node._replace(locator=again.locator)
+
+
 def test_directories_in_circles() -> None:
     made = Builder()
     sub = made.block()

@@ -1,5 +1,6 @@
 """What is handed to fusermount3, and what is said when it cannot be."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def test_a_missing_fusermount3_names_its_package(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="install the package fuse3"):
         attach.attach("/srv/a.iso", str(tmp_path), Options())
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV])
+def test_a_system_without_fuse_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(path: str, flags: int) -> int:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="`modprobe fuse`, or give the container the device /dev/fuse") as caught:
+        attach.mount_directly("disc.iso", "/mnt", Options())
+    assert (caught.value.errno, caught.value.filename) == (number, "/dev/fuse")
 
 
 @pytest.mark.parametrize(("line", "allowed"), [("user_allow_other", True), ("#user_allow_other", False), ("", False)])

@@ -155,7 +155,7 @@ sys.exit(main(["mount", "-o", "{sandbox}", *sys.argv[1:]]))
     both = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(2)]
     said = [process.communicate(timeout=20)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 71]
-    assert b"already mounted there" in b"".join(said)
+    assert b"is already mounted on" in b"".join(said)
     assert len(mounts_below(folder.parent)) == 1
 
 
@@ -175,6 +175,7 @@ def test_root_makes_no_folder_where_others_could_put_a_link(tmp_path: Path, monk
     (tmp_path / "run").mkdir()
     (tmp_path / "home" / "images").mkdir(parents=True)
     image = str(tmp_path / "home" / "images" / "disc.iso")
+    (tmp_path / "home" / "images" / "disc.iso").touch()
     assert session.make_mountpoint(image) == str(tmp_path / "home" / "images" / "disc")
     os.chown(tmp_path / "home", 1000, 1000)  # he can give the folder in it another name
     assert session.make_mountpoint(image) == str(tmp_path / "run" / "disc")
@@ -183,6 +184,16 @@ def test_root_makes_no_folder_where_others_could_put_a_link(tmp_path: Path, monk
     assert session.make_mountpoint(image) == str(tmp_path / "run" / "disc (2)")
     (tmp_path / "home").chmod(0o1777)
     assert session.make_mountpoint(image) == str(tmp_path / "home" / "images" / "disc (2)")
+
+
+def test_no_folder_is_made_beside_a_device_or_a_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "runtime_folder", lambda: str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    assert session.make_mountpoint("/dev/null") == str(tmp_path / "run" / "null")
+    (tmp_path / "disc.iso").touch()
+    with open(tmp_path / "disc.iso", "rb") as file:
+        number = file.fileno()
+        assert session.make_mountpoint(f"/dev/fd/{number}") == str(tmp_path / "run" / f"{number}")
 
 
 @needs_root
@@ -208,7 +219,7 @@ def test_a_link_to_the_mount_point_is_the_mount_point(image: Path, folder: Path,
     assert run_imagefs("mount", image, link).returncode == 0
     for again in (link, folder):
         done = run_imagefs("mount", image, again)
-        said = f"{image} is already mounted there; imagefs umount it first: {folder}"
+        said = f"{image} is already mounted on {folder}; `imagefs umount` takes it away"
         assert (done.returncode, line(done)) == (71, f"imagefs: {image}: {said}")
     assert len(mounts_below(folder.parent)) == 1
     assert run_imagefs("umount", link).returncode == 0
@@ -277,11 +288,23 @@ def test_umount_by_another_name_of_the_image(image: Path, folder: Path, run_imag
         assert not any(session._serves(process, str(image)) for process in session._processes())
 
 
+@pytest.mark.parametrize("sandbox", ["sandbox", "nosandbox"])
+def test_what_is_wrong_with_an_image_is_said_as_by_other_commands(
+    image: Path, folder: Path, run_imagefs: Run, sandbox: str
+) -> None:
+    os.truncate(image, image.stat().st_size - 160 * 2048)  # 150 of them are padding
+    mounted = run_imagefs("mount", "-o", sandbox, image, folder)
+    assert mounted.returncode == 0
+    assert line(mounted) == line(run_imagefs("ls", image))
+    assert line(mounted).startswith(f"imagefs: {image}: warning: the image ends ")
+    assert run_imagefs("umount", folder).returncode == 0
+
+
 def test_who_holds_a_busy_mount_is_named(image: Path, folder: Path, run_imagefs: Run) -> None:
     assert run_imagefs("mount", image, folder).returncode == 0
     with subprocess.Popen(["sleep", "60"], cwd=folder) as holder:
         refused = run_imagefs("umount", folder)
-        said = f"busy; in use by sleep ({holder.pid}); leave it, or use --lazy: {folder}"
+        said = f"busy; in use by sleep ({holder.pid}); leave it, or use --lazy"
         assert (refused.returncode, line(refused)) == (71, f"imagefs: {folder}: {said}")
         assert run_imagefs("umount", "--lazy", folder).returncode == 0
         assert mounts_below(folder.parent) == []
@@ -322,7 +345,7 @@ def test_what_is_mounted_over_it_is_left_alone(image: Path, folder: Path, run_im
     assert run_imagefs("mount", image, folder).returncode == 0
     subprocess.run(["mount", "-t", "tmpfs", "over", folder], check=True)
     done = run_imagefs("umount", folder)
-    said = f"over (tmpfs) is mounted over it; unmount that first: {folder}"
+    said = "over (tmpfs) is mounted over it; unmount that first"
     assert (done.returncode, line(done)) == (71, f"imagefs: {folder}: {said}")
     assert [mount.kind for mount in mounts_below(folder.parent)] == ["fuse.imagefs", "tmpfs"]
 
