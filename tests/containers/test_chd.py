@@ -342,14 +342,16 @@ class TestBuilt:
         hunks[3] = hunks[3]._replace(kind=4)
         check_reader(reader_of(chd5(MIXED, hunks, [codec, bytes(4), bytes(4), bytes(4)], meta=[DVD])), MIXED, 4096)
 
-    @pytest.mark.parametrize("codec", [b"cdzl", b"cdlz", b"cdzs"])
-    def test_cd_codecs(self, codec: bytes):
+    @pytest.mark.parametrize("kinds", [[0] * 5, [1] * 5, [2] * 5, [0, 1, 1, 0, 1], [1, 4, 0, 2, 1]])
+    def test_cd_codecs(self, kinds: list[int]):
+        """Each alone; those that take many hunks at once in a row; and with others and a plain hunk between them."""
         frames = b"".join(sector + b"s" * 96 for sector in sectors_of(stored(DATA[: 40 * 2048], "MODE1/2352"), 2352))
+        hunks = [hunk._replace(kind=kind) for hunk, kind in zip(whole(frames, 19584, b"cdzl"), kinds, strict=True)]
         text = b"TRACK:1 TYPE:MODE1_RAW SUBTYPE:RW_RAW FRAMES:40 PREGAP:0 PGTYPE:MODE1 PGSUB:NONE POSTGAP:0\0"
         image = chd5(
             frames,
-            whole(frames, 19584, codec),
-            [codec, *[bytes(4)] * 3],
+            hunks,
+            [b"cdzl", b"cdzs", b"cdlz", bytes(4)],
             hunk_bytes=19584,
             unit_bytes=2448,
             meta=[Meta(b"CHT2", text)],

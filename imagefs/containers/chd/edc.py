@@ -31,15 +31,11 @@ _MODE1_END, _FORM1_END, _FORM2_END = 2068, 2076, 2352
 _RIGHT, _EMPTY = bytes(4), bytes(MAIN_BYTES)
 
 
-def proof_of(offset: int, length: int) -> Proof:
-    """How the `length` bytes from `offset` of each sector are shown to be right. Never, where an EDC is not over them."""
+def proof_of(offset: int, length: int) -> Proof | None:
+    """How the `length` bytes from `offset` of each sector are shown to be right; None where an EDC is not over them."""
     if not ecc.is_edc_fast() or offset < _SUBHEADER or offset + length > _FORM1_END:
-        return _never
+        return None
     return _are_all_mode1 if offset + length <= _MODE1_END else _are_all_mode2
-
-
-def _never(main: Content, bits: int) -> bool:
-    return False
 
 
 def _are_all_mode1(main: Content, bits: int) -> bool:

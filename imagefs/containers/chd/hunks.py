@@ -4,7 +4,7 @@ import functools
 import itertools
 import zlib
 from binascii import crc_hqx
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ from imagefs import limits
 from imagefs.codecs import Content
 from imagefs.containers.chd.edc import Proof, proof_of
 from imagefs.containers.chd.header import Header
-from imagefs.containers.chd.maps import Check, Hunk, Kind, Map, PlainMap
+from imagefs.containers.chd.maps import Check, Hunk, Kind, Map, PlainMap, Row
 from imagefs.containers.chd.packing import FRAME_BYTES, IN_ROWS, MAIN_BYTES, CdCodec, Unpack, unpacker
 from imagefs.errors import DamagedError
 from imagefs.packed import PackedReader
@@ -63,6 +63,11 @@ class ChdReader(PackedReader):
         self._in_rows = {Kind.PLAIN: None} | {
             number: IN_ROWS[name] for number, name in enumerate(header.codecs) if name in IN_ROWS
         }
+        self._cd_in_rows = {
+            number: codec
+            for number, codec in enumerate(self._unpackers)
+            if isinstance(codec, CdCodec) and codec.in_rows is not None
+        }
         self._parts: dict[tuple[int, int], FrameReader] = {}
 
     def unpack(self, first: int, count: int) -> bytes:
@@ -75,20 +80,17 @@ class ChdReader(PackedReader):
 
         Raises what `unpack` does.
         """
-        row = self._hunks.row(first, count)
-        if row is None or max(row.lengths) > self._longest or not self._in_rows.keys() >= set(row.kinds):
+        there = self._stored_row(first, count, self._in_rows)
+        if there is None:
             return None
-        data = self._read(row.place, sum(row.lengths))
-        if len(data) != sum(row.lengths):
-            return None
-        stored = map(BytesIO(data).read, row.lengths)
+        row, stored = there
         parts: list[Content] = []
         for kind, group in itertools.groupby(row.kinds):
             codec, some = self._in_rows[kind], itertools.islice(stored, len(list(group)))
             parts += some if codec is None else codec.each(some, self.block_bytes, where=row.place)
         return parts if list(map(_crc16(), parts)) == row.crcs else None
 
-    def frames(self, first: int, count: int, is_right: Proof) -> list[Frames]:
+    def frames(self, first: int, count: int, is_right: Proof | None) -> list[Frames]:
         """The frames of each of `count` hunks from `first` on, which are those of a CD.
 
         Of hunks for whose main channel alone `is_right` stands nothing else is decoded. Raises what `unpack` does.
@@ -96,13 +98,31 @@ class ChdReader(PackedReader):
 
         def frames(number: int, hunk: Hunk, window: _Window) -> Frames:
             codec = self._codec(hunk) if hunk.kind is Kind.PACKED else None
-            if isinstance(codec, CdCodec):
+            if is_right is not None and isinstance(codec, CdCodec):
                 main, bits, _ = codec.main(self._stored(hunk, window), self.block_bytes, hunk.place)
                 if is_right(main, bits):
                     return Frames(main, MAIN_BYTES)
             return Frames(self._content(number, hunk, window), FRAME_BYTES)
 
-        return self._each(first, count, frames)
+        found = None if is_right is None else self._frames_of_row(first, count, is_right)
+        return found or self._each(first, count, frames)
+
+    def _frames_of_row(self, first: int, count: int, is_right: Proof) -> list[Frames] | None:
+        """The same of hunks stored in a row by codecs that take many at once; None of others. Raises what `unpack` does."""
+        there = self._stored_row(first, count, self._cd_in_rows)
+        if there is None:
+            return None
+        row, stored = there
+        mains: list[tuple[Content, int]] = []
+        for kind, group in itertools.groupby(row.kinds):
+            some = list(itertools.islice(stored, len(list(group))))
+            mains += self._cd_in_rows[kind].mains(some, self.block_bytes, row.place)
+        return [
+            Frames(main, MAIN_BYTES)
+            if is_right(main, bits)
+            else Frames(self._content(number, self._hunks[number], _Window(0, b"")), FRAME_BYTES)
+            for number, (main, bits) in enumerate(mains, first)
+        ]
 
     def user_data(self, start: int, stride: int, user_offset: int, user_bytes: int, count: int) -> Reader | None:
         """Parts of frames, cut out where they are decoded."""
@@ -125,6 +145,14 @@ class ChdReader(PackedReader):
                 content = done[number] = decode(number, hunk, window)
             found.append(content)
         return found
+
+    def _stored_row(self, first: int, count: int, kinds: Mapping[int, object]) -> tuple[Row, Iterator[bytes]] | None:
+        """Hunks that are a row of these kinds alone, and what is stored of each; None of others, and where it is cut off."""
+        row = self._hunks.row(first, count)
+        if row is None or not kinds.keys() >= set(row.kinds) or max(row.lengths) > self._longest:
+            return None
+        data = self._read(row.place, sum(row.lengths))
+        return (row, map(BytesIO(data).read, row.lengths)) if len(data) == sum(row.lengths) else None
 
     def _window(self, row: Sequence[Hunk]) -> _Window:
         """What is stored of adjacent hunks, when that lies in a row too."""

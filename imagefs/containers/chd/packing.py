@@ -16,7 +16,7 @@ bit that is set says that the sync and the ECC of the frame were taken out. `cdf
 import functools
 import lzma
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imagefs import codecs
@@ -97,10 +97,10 @@ def _unflac(data: bytes, size: int, where: int) -> codecs.Content:
 
 
 class CdCodec:
-    """Frames of a CD in two streams."""
+    """Frames of a CD in two streams. `in_rows` is the codec of the first, where it takes many at once."""
 
-    def __init__(self, main: Unpack, subcode: Unpack) -> None:
-        self._main, self._subcode = main, subcode
+    def __init__(self, main: Unpack, subcode: Unpack, in_rows: codecs.Codec | None = None) -> None:
+        self._main, self._subcode, self.in_rows = main, subcode, in_rows
 
     def __call__(self, data: bytes, size: int, where: int) -> codecs.Content:
         """Whole frames, as `Unpack` says."""
@@ -115,14 +115,29 @@ class CdCodec:
 
         Raises DamagedError, UnsupportedError.
         """
-        frames = size // FRAME_BYTES
-        bits_end = -(-frames // 8)
-        begin = bits_end + (2 if size < 1 << 16 else 3)
+        bits_end, begin = _head(size)
         end = begin + int.from_bytes(data[bits_end:begin], "big")
         if end > len(data):
             raise DamagedError(where, f"a hunk of {len(data)} bytes whose first stream ends at {end}")
-        content = self._main(data[begin:end], frames * MAIN_BYTES, where + begin)
+        content = self._main(data[begin:end], size // FRAME_BYTES * MAIN_BYTES, where + begin)
         return content, int.from_bytes(data[:bits_end], "little"), end
+
+    def mains(self, hunks: Sequence[bytes], size: int, where: int) -> Iterator[tuple[codecs.Content, int]]:
+        """What `main` gives of each of many hunks, but for where the subcode begins; of codecs with `in_rows` alone.
+
+        Raises DamagedError, UnsupportedError.
+        """
+        assert self.in_rows is not None
+        bits_end, begin = _head(size)
+        streams = [data[begin : begin + int.from_bytes(data[bits_end:begin], "big")] for data in hunks]
+        contents = self.in_rows.each(streams, size // FRAME_BYTES * MAIN_BYTES, where=where)
+        return zip(contents, [int.from_bytes(data[:bits_end], "little") for data in hunks], strict=True)
+
+
+def _head(size: int) -> tuple[int, int]:
+    """Where in a packed hunk of `size` bytes the bits of its frames end, and where the first stream begins."""
+    bits_end = -(-size // FRAME_BYTES // 8)
+    return bits_end, bits_end + (2 if size < 1 << 16 else 3)
 
 
 def _with_ecc(content: bytearray, bits: int, frames: int) -> bytearray:
@@ -186,8 +201,8 @@ _CODECS: dict[bytes, Unpack] = {
     b"zstd": _unzstd,
     b"huff": _unhuff,
     b"flac": _unflac,
-    b"cdzl": CdCodec(_inflate, _inflate),
+    b"cdzl": CdCodec(_inflate, _inflate, codecs.inflate),
     b"cdlz": CdCodec(_unlzma, _inflate),
-    b"cdzs": CdCodec(_unzstd, _unzstd),
+    b"cdzs": CdCodec(_unzstd, _unzstd, codecs.unzstd),
     b"cdfl": _uncdfl,
 }
