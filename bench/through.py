@@ -4,7 +4,7 @@ import time
 
 import imagefs
 from imagefs import helpers
-from imagefs.readahead import cores
+from imagefs.readahead import helpers_wanted
 
 PIECE = 128 << 10
 """What the kernel asks for at a time."""
@@ -18,7 +18,7 @@ def through_reader(path: str) -> float:
     with imagefs.open_image(path) as image:
         image.tree.entries(image.tree.root)
         reader = image.disc.tracks[0].user if image.disc else image.raw
-        helpers.start(cores() + 1 if cores() > 1 else 0)
+        helpers.start(helpers_wanted())
         start = time.perf_counter()
         for at in range(0, reader.size, PIECE):
             if reader.views(at, PIECE) is None:

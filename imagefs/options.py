@@ -81,10 +81,15 @@ class Options:
 # What these raise says what the option takes, behind "it takes".
 
 
+def _decimal(text: str) -> int | None:
+    """A number as it is written without sign, spaces or other scripts' digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None
+
+
 def _number(text: str, most: float = math.inf) -> int:
-    """A number from 1, as it is written without sign, spaces or other scripts' digits."""
-    value = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
-    if not 1 <= value <= most:
+    """A number from 1."""
+    value = _decimal(text)
+    if not value or value > most:
         raise ValueError("a number from 1" if most == math.inf else f"a number from 1 to {most}")
     return value
 
@@ -96,7 +101,8 @@ def _threads(text: str) -> int:
 def _owner(text: str, named: Callable[[str], int], what: str) -> int:
     """A uid or gid by number or name; the highest, -1, is nobody's."""
     try:
-        value = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else named(text)
+        number = _decimal(text)
+        value = named(text) if number is None else number
     except KeyError:
         value = MOST_OWNER + 1
     if value > MOST_OWNER:

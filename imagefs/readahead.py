@@ -176,6 +176,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def helpers_wanted() -> int:
+    """How many helper processes a mount makes: one more than processors, since while one hands over another has begun."""
+    processors = cores()
+    return processors + 1 if processors > 1 else 0
+
+
 def _after_fork() -> None:
     global _lock, _worker
     _lock, _worker = threading.Lock(), None

@@ -6,6 +6,7 @@ the next; that of others goes back to the system.
 """
 
 import ctypes
+import errno
 import mmap
 import os
 import weakref
@@ -43,18 +44,15 @@ class Slots:
         self._empty.append(slot)
 
     def write(self, slot: int, content: bytes) -> None:
-        """Fill a slot from its start.
+        """Fill a slot from its start. Raises OSError where memory for all of it is not to be had.
 
         Written as a file: to fault new pages in one by one, zeroed and for each fork anew, takes longer than the copy.
         """
-        os.pwrite(self._file, content, slot * self._slot_bytes)
+        if os.pwrite(self._file, content, slot * self._slot_bytes) != len(content):
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     def view(self, slot: int, length: int) -> memoryview:
         """The first `length` bytes of a slot, which is given back when they and all parts of them are gone."""
         block = (ctypes.c_ubyte * length).from_buffer(self._memory, slot * self._slot_bytes)
         weakref.finalize(block, self.give, slot).atexit = False
         return memoryview(block).cast("B").toreadonly()
-
-    def resident(self) -> int:
-        """Bytes of memory that the slots hold."""
-        return os.fstat(self._file).st_blocks * 512

@@ -12,6 +12,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def resident(slots: Slots) -> int:
+    """Bytes of memory that the slots hold."""
+    return os.fstat(slots._file).st_blocks * 512
+
+
 def test_a_fork_fills_a_slot():
     slots = Slots(3, 8192)
     slot = slots.take()
@@ -54,7 +59,7 @@ def test_a_slot_that_came_back_is_used_before_one_without_memory():
         slots.write(first, b"x" * 4096)
         slots.give(first)
         assert slots.take() == first
-    assert slots.resident() == 4096
+    assert resident(slots) == 4096
 
 
 def test_memory_that_nobody_uses_goes_back():
@@ -62,11 +67,11 @@ def test_memory_that_nobody_uses_goes_back():
     taken = [slot for slot in iter(slots.take, None) if slot is not None]
     for slot in taken:
         slots.write(slot, b"x" * 65536)
-    assert slots.resident() == 100 * 65536
+    assert resident(slots) == 100 * 65536
     view = slots.view(taken.pop(), 65536)
     for slot in taken:
         slots.give(slot)
-    assert slots.resident() == (1 + SPARE) * 65536
+    assert resident(slots) == (1 + SPARE) * 65536
     assert view == b"x" * 65536
     assert len({slots.take() for _ in range(99)}) == 99
 
@@ -77,3 +82,11 @@ def test_views_cannot_be_written_to():
     assert slot is not None
     with pytest.raises(TypeError):
         slots.view(slot, 4)[0] = 1
+
+
+def test_what_was_not_written_whole_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    """The system writes as much as it has memory for."""
+    slots = Slots(1, 4096)
+    monkeypatch.setattr(os, "pwrite", lambda file, content, at: len(content) - 1)
+    with pytest.raises(OSError, match="allocate memory"):
+        slots.write(0, b"content")

@@ -78,7 +78,6 @@ class Daemon:
     """Everything that serves, put together. It is what a configuration is applied to (`imagefs.daemon.reload.Target`)."""
 
     def __init__(self, config: Config, load: Callable[[], Config], root: str) -> None:
-        heap.share()
         self.options, self.root = config.options, root
         self.library = Library(config.options)
         self.library.forbidden = root

@@ -42,6 +42,13 @@ class _Window(NamedTuple):
     data: bytes
 
 
+def _neighbours(row: Row, window: _Window) -> Iterator[tuple[int, list[bytes]]]:
+    """Neighbours of one kind: (the kind, what is stored of each)."""
+    stored = map(BytesIO(window.data).read, row.lengths)
+    for kind, group in itertools.groupby(row.kinds):
+        yield kind, list(itertools.islice(stored, len(list(group))))
+
+
 class Frames(NamedTuple):
     """The frames of a hunk, each of `frame_bytes`: whole ones (2448), or their main channels (2352)."""
 
@@ -83,11 +90,11 @@ class ChdReader(PackedReader):
         there = self._stored_row(first, count, self._in_rows)
         if there is None:
             return None
-        row, stored = there
+        row, window = there
         parts: list[Content] = []
-        for kind, group in itertools.groupby(row.kinds):
-            codec, some = self._in_rows[kind], itertools.islice(stored, len(list(group)))
-            parts += some if codec is None else codec.each(some, self.block_bytes, where=row.place)
+        for kind, stored in _neighbours(row, window):
+            codec = self._in_rows[kind]
+            parts += stored if codec is None else codec.each(stored, self.block_bytes, where=row.place)
         return parts if list(map(_crc16(), parts)) == row.crcs else None
 
     def frames(self, first: int, count: int, is_right: Proof | None) -> list[Frames]:
@@ -112,15 +119,14 @@ class ChdReader(PackedReader):
         there = self._stored_row(first, count, self._cd_in_rows)
         if there is None:
             return None
-        row, stored = there
+        row, window = there
         mains: list[tuple[Content, int]] = []
-        for kind, group in itertools.groupby(row.kinds):
-            some = list(itertools.islice(stored, len(list(group))))
-            mains += self._cd_in_rows[kind].mains(some, self.block_bytes, row.place)
+        for kind, stored in _neighbours(row, window):
+            mains += self._cd_in_rows[kind].mains(stored, self.block_bytes, row.place)
         return [
             Frames(main, MAIN_BYTES)
             if is_right(main, bits)
-            else Frames(self._content(number, self._hunks[number], _Window(0, b"")), FRAME_BYTES)
+            else Frames(self._content(number, self._hunks[number], window), FRAME_BYTES)
             for number, (main, bits) in enumerate(mains, first)
         ]
 
@@ -146,13 +152,13 @@ class ChdReader(PackedReader):
             found.append(content)
         return found
 
-    def _stored_row(self, first: int, count: int, kinds: Mapping[int, object]) -> tuple[Row, Iterator[bytes]] | None:
-        """Hunks that are a row of these kinds alone, and what is stored of each; None of others, and where it is cut off."""
+    def _stored_row(self, first: int, count: int, kinds: Mapping[int, object]) -> tuple[Row, _Window] | None:
+        """Hunks that are a row of these kinds alone, and what is stored of them; None of others, and where it is cut off."""
         row = self._hunks.row(first, count)
         if row is None or not kinds.keys() >= set(row.kinds) or max(row.lengths) > self._longest:
             return None
         data = self._read(row.place, sum(row.lengths))
-        return (row, map(BytesIO(data).read, row.lengths)) if len(data) == sum(row.lengths) else None
+        return (row, _Window(row.place, data)) if len(data) == sum(row.lengths) else None
 
     def _window(self, row: Sequence[Hunk]) -> _Window:
         """What is stored of adjacent hunks, when that lies in a row too."""

@@ -224,7 +224,7 @@ def more_devices(count: int) -> list[int]:
     found: list[int] = []
     try:
         while len(found) < count:
-            found.append(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+            found.append(_open_fuse())
     except OSError as error:
         log.info("one serving thread less: %s", error)
     return found

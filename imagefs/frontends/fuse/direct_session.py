@@ -15,7 +15,7 @@ from imagefs import helpers
 from imagefs.frontends.fuse import attach
 from imagefs.frontends.fuse.direct import DirectEngine
 from imagefs.frontends.fuse.supervise import WATCH_SECONDS, Supervisor
-from imagefs.readahead import cores
+from imagefs.readahead import helpers_wanted
 
 START_SECONDS, LOOK_SECONDS = 3.0, 0.05
 BUSY_SHARE, BUSY_SWITCHES = 0.1, 10
@@ -53,8 +53,7 @@ class DirectSession(Supervisor):
 
     def serve(self, on_ready: Callable[[], None], pending: list[int]) -> None:
         """Serve until unmounted or told to end."""
-        # One more than processors: while one hands over its work another has begun.
-        helpers.start(cores() + 1 if cores() > 1 else 0, forget=[self.device, *self._spares, *self.private])
+        helpers.start(helpers_wanted(), forget=[self.device, *self._spares, *self.private])
         self.on_settled()
         threads = self.options.threads
         engine = DirectEngine(self.mount, self.device, threads=threads, on_ready=on_ready, spares=self._spares)
