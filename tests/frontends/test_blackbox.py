@@ -110,6 +110,14 @@ def answers(folder: Path) -> bool:
     return True
 
 
+def is_dead(folder: Path) -> bool:
+    try:
+        os.statvfs(folder)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
 @contextlib.contextmanager
 def mounted(image: Path, folder: Path, engine: str, *options: str, reference: Path | None = None) -> Iterator[Mount]:
     process = start(image, folder, engine, *options)
@@ -645,7 +653,8 @@ def test_a_dead_mount_is_replaced(image: Path, engine: str, tmp_path: Path, requ
     process.wait(10)
     request.addfinalizer(lambda: [umount(folder, lazy=True) for _ in mounts_at(folder)])
     deadline = time.monotonic() + END_SECONDS
-    while answers(folder) and time.monotonic() < deadline:  # who serves dies with who was killed, a moment later
+    # Who serves dies with who was killed, a moment later; until the last of its descriptors is closed requests are aborted.
+    while not is_dead(folder) and time.monotonic() < deadline:
         time.sleep(0.001)
     with pytest.raises(OSError) as caught:
         os.statvfs(folder)
